@@ -1,0 +1,436 @@
+"""Every point where filmroom touches the outside, as small protocols that say what is guaranteed.
+
+A verb is handed one `Ports` record and touches nothing else: no clock, no randomness, no environment, no network.
+Each protocol has a contract suite in tests/contract, run on every adapter.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from filmroom.ids import Digest, Versioned, Zone
+from filmroom.records import (
+    Actor,
+    Batch,
+    Case,
+    CaseState,
+    Checkpoint,
+    Copy,
+    CopyState,
+    Grant,
+    Instance,
+    InstanceState,
+    LabelEntry,
+    LeaseRecord,
+    LedgerRow,
+    Level,
+    Member,
+    Model,
+    Outcome,
+    Permit,
+    Project,
+    Reason,
+    Request,
+    SealedObject,
+    Shardset,
+    Snapshot,
+    StoredInstance,
+    Value,
+)
+
+# -- bytes ---------------------------------------------------------------------------------------------------------
+
+
+class Objects(Protocol):
+    """Immutable-by-convention objects under `/`-separated names, in one location. Thread-safe.
+
+    A `put` is atomic (no reader sees half an object) and durable when it returns; putting the same name again
+    replaces the object. Raises NotFound for a name that is not there and Unavailable when the store does not answer.
+    """
+
+    def put(self, name: str, data: bytes | bytearray | memoryview) -> None: ...
+
+    def get(self, name: str) -> bytes: ...
+
+    def get_range(self, name: str, start: int, length: int) -> bytes:
+        """Return the bytes from `start`, at most `length` of them, fewer only at the object's end."""
+        ...
+
+    def size(self, name: str) -> int: ...
+
+    def delete(self, name: str) -> None:
+        """Remove the object. Removing what is not there changes nothing."""
+        ...
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """Yield the names below `prefix`, a whole path segment or "" for all, in no promised order."""
+        ...
+
+
+# -- keys ----------------------------------------------------------------------------------------------------------
+
+
+class Keys(Protocol):
+    """The key provider. Zone keys never leave it; what it hands out is wrapped, derived or signed.
+
+    `vault` is the fourth key, beside the zones': the master of every pseudonym.
+    """
+
+    def wrap(self, zone: Zone, key_id: str, key: bytes) -> bytes:
+        """Seal a data key under the zone's key, bound to `key_id`."""
+        ...
+
+    def unwrap(self, zone: Zone, key_id: str, wrapped: bytes) -> bytes:
+        """Open a wrapped data key. Raises KeyGone when it is not this provider's or not this `key_id`'s."""
+        ...
+
+    def derive(self, zone: Zone, purpose: str) -> bytes:
+        """Return 32 bytes that depend on the zone's key and on `purpose` only."""
+        ...
+
+    def pseudonym_key(self, project: str) -> bytes:
+        """Return the project's 32-byte master for pseudonyms, derived from the vault key."""
+        ...
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the Ed25519 signature (64 bytes) of the room's signing key."""
+        ...
+
+    def public_key(self) -> bytes:
+        """Return the raw Ed25519 public key (32 bytes)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrappedKey:
+    """A data key at rest. `wrapped` is None once the key was destroyed."""
+
+    zone: Zone
+    subject: str
+    wrapped: bytes | None
+
+
+# -- the catalog ---------------------------------------------------------------------------------------------------
+
+
+class DataKeys(Protocol):
+    """Data keys, wrapped, by zone and subject."""
+
+    def ensure(self, zone: Zone, wrapped: Mapping[str, bytes]) -> None:
+        """Keep each subject's wrapped key unless the subject has one, destroyed or not."""
+        ...
+
+    def get(self, zone: Zone, subjects: Sequence[str]) -> dict[str, WrappedKey]:
+        """Return what is known of these subjects; a subject without a key is absent."""
+        ...
+
+
+class Batches(Protocol):
+    def open(self, batch: Batch) -> None: ...
+
+    def close(self, batch: str, at: datetime) -> None: ...
+
+    def add(self, batch: str, rows: Sequence[LedgerRow]) -> None: ...
+
+    def all(self) -> list[tuple[Batch, dict[Outcome, int], int]]:
+        """Return every batch, oldest first, with its count by outcome and its bytes."""
+        ...
+
+    def get(self, batch: str) -> Batch: ...
+
+    def ledger(self, batch: str) -> Iterator[LedgerRow]: ...
+
+    def known(self, digests: Sequence[Digest]) -> dict[Digest, tuple[Outcome, tuple[Reason, ...]]]:
+        """Return what became of these bytes before: the first outcome of each that was ever received."""
+        ...
+
+
+class Cases(Protocol):
+    def add(self, case: Case) -> None: ...
+
+    def get(self, case: str) -> Case: ...
+
+    def all(self, state: CaseState | None = None) -> list[Case]: ...
+
+    def decide(self, case: str, state: CaseState, by: str, at: datetime, why: str) -> None:
+        """Close an open case. Raises Refused when it was decided before."""
+        ...
+
+
+class Instances(Protocol):
+    def add(self, instances: Sequence[tuple[Instance, str, str, InstanceState]]) -> None:
+        """Catalog (instance, subject, batch, state) with its patient, study and series."""
+        ...
+
+    def get(self, digest: Digest) -> StoredInstance: ...
+
+    def current(self, sop_uids: Sequence[str]) -> dict[str, Digest]:
+        """Return the current revision of each SOP Instance UID that has one."""
+        ...
+
+    def set_state(self, digest: Digest, state: InstanceState) -> None: ...
+
+    def query(
+        self, where: str, level: Level, *, select: Sequence[str], order: str | None, limit: int | None
+    ) -> list[dict[str, Value]]:
+        """Return a row for each `level` entity with a current instance that satisfies `where`.
+
+        `where` is the query language of `catalog.query`; "" means everything. Empty `select` means all columns of
+        the level and of the levels above. Raises Invalid with the nearest word for one that does not exist.
+        """
+        ...
+
+    def matching(self, where: str) -> Iterator[StoredInstance]:
+        """Yield the current instances that satisfy `where`, by patient, study, series and SOP Instance UID."""
+        ...
+
+    def levels(self, digest: Digest) -> dict[Level, str]:
+        """Return what names this instance at each level: patient subject, study, series and SOP Instance UID."""
+        ...
+
+    def find(self, level: Level, name: str) -> list[StoredInstance]:
+        """Return the instances of a patient (by Patient ID or subject), study, series or SOP Instance UID."""
+        ...
+
+    def completeness(self) -> list[tuple[str, str, int, int]]:
+        """Return (modality, column, filled, instances) for every column of every modality."""
+        ...
+
+
+class Projects(Protocol):
+    def add(self, project: Project) -> None: ...
+
+    def get(self, name: str) -> Project: ...
+
+    def all(self) -> list[Project]: ...
+
+
+class Copies(Protocol):
+    def put(self, copies: Sequence[Copy]) -> None:
+        """Keep the outcome for (project, source); it replaces an earlier one."""
+        ...
+
+    def done(self, project: str, profile: Digest, verifier: str) -> set[Digest]:
+        """Return the sources that were dealt with under this profile by this verifier."""
+        ...
+
+    def get(self, copy: int) -> Copy: ...
+
+    def of(self, project: str, sources: Sequence[Digest]) -> list[Copy]: ...
+
+    def all(self, *, project: str | None = None, state: CopyState | None = None) -> list[Copy]: ...
+
+    def by_digest(self, digest: Digest) -> list[Copy]: ...
+
+    def by_source(self, source: Digest) -> list[Copy]: ...
+
+    def source_of_uid(self, uid: str) -> list[Digest]:
+        """Return the sources whose copies carry this study, series or SOP Instance UID."""
+        ...
+
+
+class Labels(Protocol):
+    def append(self, name: str, entries: Sequence[LabelEntry]) -> None: ...
+
+    def entries(self, name: str, up_to: int | None = None) -> list[LabelEntry]:
+        """Return the set's ledger, oldest first. Raises NotFound for a set that was never written to."""
+        ...
+
+    def all(self) -> list[tuple[str, int]]:
+        """Return (name, version) of each set; the version is its last position."""
+        ...
+
+
+class Snapshots(Protocol):
+    def add(self, snapshot: Snapshot, members: Sequence[Member]) -> None: ...
+
+    def get(self, ref: Versioned) -> Snapshot: ...
+
+    def latest(self, name: str) -> Snapshot | None: ...
+
+    def all(self) -> list[Snapshot]: ...
+
+    def members(self, ref: Versioned) -> list[Member]: ...
+
+    def containing(self, copies: Sequence[Digest]) -> list[Versioned]: ...
+
+    def by_id(self, snapshot: Digest) -> Snapshot | None: ...
+
+
+class Shardsets(Protocol):
+    def add(self, shardset: Shardset, objects: Sequence[SealedObject]) -> None: ...
+
+    def get(self, shardset: Digest) -> Shardset: ...
+
+    def find(self, snapshot: Versioned, recipe: Digest | None = None) -> list[Shardset]:
+        """Return the snapshot's shardsets, newest first."""
+        ...
+
+    def objects(self, shardset: Digest) -> list[SealedObject]: ...
+
+    def replace_objects(self, shardset: Digest, objects: Sequence[SealedObject]) -> None:
+        """Keep where and how repaired objects lie now."""
+        ...
+
+
+class Access(Protocol):
+    def add_request(self, request: Request) -> None: ...
+
+    def get_request(self, request: str) -> Request: ...
+
+    def decide(self, request: Request) -> None:
+        """Keep the decision. Raises Refused when the stored request is no longer waiting."""
+        ...
+
+    def add_grant(self, grant: Grant) -> None: ...
+
+    def get_grant(self, grant: str) -> Grant: ...
+
+    def revoke(self, grant: str, at: datetime) -> None: ...
+
+    def all(self) -> list[tuple[Request, Grant | None]]: ...
+
+    def grants_of(self, holder: str, snapshot: Versioned) -> list[Grant]: ...
+
+    def add_lease(self, lease: LeaseRecord) -> None: ...
+
+    def get_lease(self, lease: str) -> tuple[LeaseRecord, Grant]: ...
+
+    def leases(self, snapshot: Versioned) -> list[LeaseRecord]: ...
+
+
+class Models(Protocol):
+    def add(self, model: Model) -> None: ...
+
+    def get(self, ref: Versioned) -> Model: ...
+
+    def latest(self, name: str) -> Model | None: ...
+
+    def of(self, snapshot: Versioned) -> list[Model]: ...
+
+    def by_digest(self, digest: Digest) -> list[Model]: ...
+
+
+class Log(Protocol):
+    """The audit log's leaves. An index is given inside the transaction and never twice; there are no gaps."""
+
+    def append(self, leaves: Sequence[bytes]) -> int:
+        """Add leaves and return the log's new size. Concurrent transactions are put in an order."""
+        ...
+
+    def size(self) -> int: ...
+
+    def frontier(self) -> tuple[int, tuple[Digest, ...]]:
+        """Return the size and the roots of the perfect subtrees at the right edge, largest first (RFC 6962)."""
+        ...
+
+    def leaves(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]: ...
+
+    def add_checkpoint(self, checkpoint: Checkpoint) -> None: ...
+
+    def checkpoints(self) -> list[Checkpoint]: ...
+
+
+class Transaction(Protocol):
+    """One unit of work over the whole catalog: what is written together is kept together, or not at all."""
+
+    @property
+    def keys(self) -> DataKeys: ...
+    @property
+    def batches(self) -> Batches: ...
+    @property
+    def cases(self) -> Cases: ...
+    @property
+    def instances(self) -> Instances: ...
+    @property
+    def projects(self) -> Projects: ...
+    @property
+    def copies(self) -> Copies: ...
+    @property
+    def labels(self) -> Labels: ...
+    @property
+    def snapshots(self) -> Snapshots: ...
+    @property
+    def shardsets(self) -> Shardsets: ...
+    @property
+    def access(self) -> Access: ...
+    @property
+    def models(self) -> Models: ...
+    @property
+    def log(self) -> Log: ...
+
+
+class Catalog(Protocol):
+    """Opens transactions. Raises Unavailable when the engine does not answer. Thread-safe."""
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Commit on leaving, durably; roll back when an exception leaves. Writers wait for each other."""
+        ...
+
+    def read(self) -> AbstractContextManager[Transaction]:
+        """A consistent view; nothing can be written through it."""
+        ...
+
+    def close(self) -> None: ...
+
+
+# -- the rest ------------------------------------------------------------------------------------------------------
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Return the time, with a time zone."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds from an arbitrary start, for durations."""
+        ...
+
+
+class Entropy(Protocol):
+    def draw(self, count: int) -> bytes:
+        """Return unpredictable bytes."""
+        ...
+
+
+class Authorizer(Protocol):
+    """Asks the policy. Returns a Permit, or raises Denied with the reason in words."""
+
+    def permit(self, actor: Actor, verb: str, resource: Mapping[str, str], *, now: datetime) -> Permit: ...
+
+
+class Progress(Protocol):
+    def task(self, label: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
+        """Show long work. The callable adds that many done items. Labels never hold a patient's value."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What a verb may touch, and in whose name."""
+
+    room: str
+    actor: Actor
+    catalog: Catalog
+    objects: Mapping[Zone, Objects]
+    keys: Keys
+    authorizer: Authorizer
+    clock: Clock
+    entropy: Entropy
+    progress: Progress
+    workers: int = 1
+
+
+class KeyRelease(Protocol):
+    """A lease as the loader sees it: proves that reading is still allowed and hands out the keys of shards.
+
+    Every method raises LeaseEnded once the lease or its grant has ended.
+    """
+
+    def check(self) -> None: ...
+
+    def keys(self, subjects: Iterable[str]) -> dict[str, bytes]:
+        """Return the 32-byte key of each subject, after it was written down that the shards were opened."""
+        ...

@@ -1,0 +1,534 @@
+"""The facts that pass from one stage to the next. Frozen, free of I/O, and in the order of the flow.
+
+Units are in the names. `Mapping` fields are treated as immutable by everyone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeAlias
+
+from filmroom.ids import Digest, Versioned
+
+Value: TypeAlias = str | int | float | None
+"""What one catalog column holds for one row."""
+
+
+# -- who -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts. `owner` is set when the owner of an embedded room acts under another identity's name."""
+
+    name: str
+    owner: str | None = None
+
+
+# -- what a check saw ----------------------------------------------------------------------------------------------
+
+
+class Severity(StrEnum):
+    INFO = "info"
+    REVIEW = "review"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """What a check saw: a stable code, how bad, and where (an attribute keyword or path); never a value."""
+
+    code: str
+    severity: Severity
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Reason:
+    """Why something was refused: a stable code, and the same in words, without any patient value."""
+
+    code: str
+    detail: str
+
+
+# -- the front door ------------------------------------------------------------------------------------------------
+
+
+class Outcome(StrEnum):
+    """What became of one received object. Every object has exactly one."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+    QUARANTINED = "quarantined"
+    IGNORED = "ignored"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One DICOM SOP Instance revision: which bytes it is, who it says it is, and what the catalog indexes.
+
+    `values` is keyed by column name (`dicom.attributes.COLUMNS`); a column that the object does not fill is absent.
+    `pixel_digest` covers the encoded value of Pixel Data as it lies in the file; None when there is none.
+    """
+
+    digest: Digest
+    size_bytes: int
+    issuer: str
+    patient_id: str
+    study_uid: str
+    series_uid: str
+    sop_uid: str
+    sop_class: str
+    transfer_syntax: str
+    pixel_digest: Digest | None
+    values: Mapping[str, Value]
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """New to the room: store it and catalog it."""
+
+    instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """These very bytes are here already."""
+
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The SOP Instance UID is here already with other bytes (`current`): both are kept until a person decides."""
+
+    instance: Instance
+    current: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """Not trusted. Every reason is listed. `instance` is there when enough could be read to let it in by decision."""
+
+    digest: Digest
+    reasons: tuple[Reason, ...]
+    instance: Instance | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Nothing for a film room (a text file, a directory listing of a medium); counted all the same."""
+
+    digest: Digest
+    reason: Reason
+
+
+Decision: TypeAlias = Accepted | Duplicate | Conflict | Quarantined | Ignored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """One delivery."""
+
+    id: str
+    source: str
+    received_at: datetime
+    processing_version: str
+    closed_at: datetime | None = None
+    expected: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerRow:
+    """One received object of a batch. `name` is as the sender called it, and belongs to the clinical zone."""
+
+    position: int
+    name: str
+    digest: Digest
+    size_bytes: int
+    outcome: Outcome
+    reasons: tuple[Reason, ...] = ()
+
+
+class CaseState(StrEnum):
+    OPEN = "open"
+    RELEASED = "released"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A quarantine case, or a conflict of revisions: kept until a person decides."""
+
+    id: str
+    name: str
+    digest: Digest
+    size_bytes: int
+    batch: str
+    subject: str
+    reasons: tuple[Reason, ...]
+    state: CaseState = CaseState.OPEN
+    instance: Instance | None = None
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredInstance:
+    """An instance as the catalog has it. `subject` names the key its bytes are sealed under."""
+
+    digest: Digest
+    size_bytes: int
+    subject: str
+    study_uid: str
+    series_uid: str
+    sop_uid: str
+    sop_class: str
+    modality: str
+    state: "InstanceState"
+
+
+class InstanceState(StrEnum):
+    """`current` is the revision that queries and snapshots see."""
+
+    CURRENT = "current"
+    CONFLICT = "conflict"
+    SUPERSEDED = "superseded"
+    REJECTED = "rejected"
+
+
+# -- the catalog ---------------------------------------------------------------------------------------------------
+
+
+class Level(StrEnum):
+    """The DICOM query levels (PS3.4 C.6.1)."""
+
+    PATIENT = "patient"
+    STUDY = "study"
+    SERIES = "series"
+    INSTANCE = "instance"
+
+
+class ColumnType(StrEnum):
+    TEXT = "text"
+    INTEGER = "integer"
+    REAL = "real"
+    DATE = "date"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One word of the query language. `dicom` is the attribute it is read from, by keyword; "" when derived."""
+
+    name: str
+    level: Level
+    type: ColumnType
+    unit: str
+    description: str
+    dicom: str
+
+
+# -- the boundary --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """A purpose, with its own pseudonym keys."""
+
+    name: str
+    purpose: str
+    profile: str
+    created_at: datetime
+    created_by: str
+    until: datetime | None = None
+    budget_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """What a verification looked at, out of what was there."""
+
+    elements: int
+    elements_present: int
+    frames: int
+    frames_present: int
+    identifiers: int
+
+    @property
+    def is_full(self) -> bool:
+        return self.elements == self.elements_present and self.frames == self.frames_present
+
+
+class CopyState(StrEnum):
+    CLEAN = "clean"
+    REVIEW = "review"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copy:
+    """What came of de-identifying one instance for one project.
+
+    `digest` and the UIDs are those of the copy, None when it was refused before there was one. `subject` is the
+    patient's pseudonym in this project. `attestation` is the DSSE envelope of the verifier's record; only a copy in
+    state `clean` has one.
+    """
+
+    project: str
+    source: Digest
+    profile: Digest
+    verifier: str
+    state: CopyState
+    reasons: tuple[Reason, ...]
+    findings: tuple[Finding, ...]
+    subject: str
+    digest: Digest | None = None
+    size_bytes: int = 0
+    study_uid: str = ""
+    series_uid: str = ""
+    sop_uid: str = ""
+    modality: str = ""
+    frames: int = 0
+    coverage: Coverage | None = None
+    attestation: str | None = None
+    id: int | None = None
+    decided_by: str | None = None
+    why: str | None = None
+
+
+# -- labels --------------------------------------------------------------------------------------------------------
+
+
+class LabelKind(StrEnum):
+    """How a statement came about, in the order in which one is believed over another."""
+
+    CONSENSUS = "consensus"
+    RADIOLOGIST = "radiologist"
+    REPORT = "report"
+    CODE = "code"
+    MODEL = "model"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """One statement about an image, series, study or patient: who said what, how, and with which confidence."""
+
+    level: Level
+    target: str
+    finding: str
+    value: str
+    kind: LabelKind
+    by: str
+    confidence: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelEntry:
+    """A label at its position in the set's ledger, and the position that it supersedes, if any."""
+
+    position: int
+    label: Label
+    at: datetime
+    supersedes: int | None = None
+
+
+# -- snapshots -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CleanInstance:
+    """A de-identified copy that the verifier passed. Only `deid.verify` makes one."""
+
+    project: str
+    digest: Digest
+    subject: str
+    study_uid: str
+    series_uid: str
+    sop_uid: str
+    modality: str
+    frames: int
+    attestation: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of a snapshot's manifest. `commitment` hides the copy's digest under the patient's salt."""
+
+    subject: str
+    study_uid: str
+    series_uid: str
+    sop_uid: str
+    modality: str
+    frames: int
+    commitment: Digest
+    attestation: Digest
+    split: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """An immutable dataset version. `id` is the digest of its root document, `root` the Merkle root over its rows."""
+
+    ref: Versioned
+    id: Digest
+    root: Digest
+    definition: Digest
+    project: str
+    where: str
+    instances: int
+    series: int
+    studies: int
+    patients: int
+    splits: Mapping[str, int]
+    label_sets: tuple[str, ...]
+    frozen_at: datetime
+    frozen_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A snapshot's row as the catalog keeps it: which copy stands at which position."""
+
+    position: int
+    copy: Digest
+    subject: str
+    split: str
+
+
+# -- shards --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedObject:
+    """An object of a shardset as it lies in the store. `plain` is committed, `sealed` is the stored bytes' digest."""
+
+    name: str
+    subject: str
+    size_bytes: int
+    sealed: Digest
+    plain: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shardset:
+    """A snapshot x recipe, written as Zarr v3 shards. `content` covers the plaintext of every object."""
+
+    id: Digest
+    snapshot: Versioned
+    recipe: Digest
+    recipe_text: str
+    content: Digest
+    samples: int
+    raw_bytes: int
+    stored_bytes: int
+    failures: tuple[Reason, ...]
+    built_at: datetime
+    built_by: str
+    code: str
+
+
+# -- access --------------------------------------------------------------------------------------------------------
+
+
+class RequestState(StrEnum):
+    WAITING = "waiting"
+    APPROVED = "approved"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    id: str
+    snapshot: Versioned
+    requester: Actor
+    purpose: str
+    days: int
+    at: datetime
+    state: RequestState = RequestState.WAITING
+    decided_by: Actor | None = None
+    decided_at: datetime | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A person's or job's approved right to use a snapshot for a purpose until a moment."""
+
+    id: str
+    request: str
+    snapshot: Versioned
+    holder: str
+    purpose: str
+    granted_at: datetime
+    expires: datetime
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRecord:
+    """A minutes-long credential minted from a grant. Its token is signed and is not kept."""
+
+    id: str
+    grant: str
+    snapshot: Versioned
+    holder: str
+    job: str
+    issued_at: datetime
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """The policy let `actor` do `verb`. `policy` is the digest of the policies that were asked."""
+
+    actor: Actor
+    verb: str
+    policy: Digest
+
+
+# -- models --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    ref: Versioned
+    digest: Digest
+    size_bytes: int
+    snapshot: Versioned
+    shardset: Digest | None
+    lease: str | None
+    metrics: Mapping[str, Value]
+    registered_at: datetime
+    registered_by: str
+
+
+# -- evidence ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What the audit log says about one act: who, which verb, on what, under which policy, and what came of it.
+
+    `what` holds ids and digests, `outcome` counts and codes. Neither ever holds a patient's value.
+    """
+
+    actor: Actor
+    verb: str
+    what: Mapping[str, str]
+    outcome: Mapping[str, "int | str"] = field(default_factory=dict)
+    policy: Digest | None = None
+    denied: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A signed statement of the audit log's size and root, as a C2SP note."""
+
+    size: int
+    root: Digest
+    note: str

@@ -59,6 +59,12 @@ class Corrupt(FilmroomError):
     code = "corrupt"
 
 
+class Unreadable(FilmroomError):
+    """Bytes cannot be read as what they claim to be."""
+
+    code = "unreadable"
+
+
 class KeyGone(FilmroomError):
     """The key that would open this was destroyed, or belongs to somebody else."""
 

@@ -409,12 +409,18 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """What a verb may touch, and in whose name."""
+    """What a verb may touch, and in whose name.
+
+    `room` names the room in tokens and in the audit log. `code` names the versions of what runs, by package.
+    `audit` holds the signed checkpoints, apart from the catalog whose log they speak of.
+    """
 
     room: str
     actor: Actor
+    code: Mapping[str, str]
     catalog: Catalog
     objects: Mapping[Zone, Objects]
+    audit: Objects
     keys: Keys
     authorizer: Authorizer
     clock: Clock

@@ -1,0 +1,64 @@
+"""The columns of the catalog: which attribute fills each, at which level, in which unit.
+
+This table is the whole vocabulary of queries. `dicom.parse` fills it, `catalog.schema` makes columns of it,
+`catalog.query` allows nothing else, and docs/columns.md is generated from it. A column's name carries its unit.
+Identifying columns are the clinical zone's and never leave with a snapshot.
+"""
+
+from filmroom.records import Column, ColumnType, Level
+
+_TEXT, _INT, _REAL, _DATE = ColumnType.TEXT, ColumnType.INTEGER, ColumnType.REAL, ColumnType.DATE
+_PATIENT, _STUDY, _SERIES, _INSTANCE = Level.PATIENT, Level.STUDY, Level.SERIES, Level.INSTANCE
+
+COLUMNS: tuple[Column, ...] = (
+    Column("patient_id", _PATIENT, _TEXT, "", "Patient ID as received; identifying", "PatientID"),
+    Column("issuer", _PATIENT, _TEXT, "", "who issued the Patient ID; identifying", "IssuerOfPatientID"),
+    Column("sex", _PATIENT, _TEXT, "", "M, F or O", "PatientSex"),
+    Column("birth_date", _PATIENT, _DATE, "", "date of birth; identifying", "PatientBirthDate"),
+    Column("study_uid", _STUDY, _TEXT, "", "Study Instance UID", "StudyInstanceUID"),
+    Column("study_date", _STUDY, _DATE, "", "date the study started", "StudyDate"),
+    Column("study_description", _STUDY, _TEXT, "", "what the study was", "StudyDescription"),
+    Column("accession_number", _STUDY, _TEXT, "", "number of the order; identifying", "AccessionNumber"),
+    Column("institution", _STUDY, _TEXT, "", "institution where it was acquired", "InstitutionName"),
+    Column("age_years", _STUDY, _REAL, "a", "patient's age at the study", "PatientAge"),
+    Column("weight_kg", _STUDY, _REAL, "kg", "patient's weight at the study", "PatientWeight"),
+    Column("series_uid", _SERIES, _TEXT, "", "Series Instance UID", "SeriesInstanceUID"),
+    Column("modality", _SERIES, _TEXT, "", "CT, MR, US, DX ... (PS3.3 C.7.3.1.1.1)", "Modality"),
+    Column("body_part", _SERIES, _TEXT, "", "body part examined, upper case", "BodyPartExamined"),
+    Column("laterality", _SERIES, _TEXT, "", "L or R", "Laterality"),
+    Column("series_description", _SERIES, _TEXT, "", "what the series is", "SeriesDescription"),
+    Column("protocol", _SERIES, _TEXT, "", "acquisition protocol", "ProtocolName"),
+    Column("manufacturer", _SERIES, _TEXT, "", "maker of the equipment", "Manufacturer"),
+    Column("model", _SERIES, _TEXT, "", "model of the equipment", "ManufacturerModelName"),
+    Column("station", _SERIES, _TEXT, "", "name of the station", "StationName"),
+    Column("software", _SERIES, _TEXT, "", "software versions of the equipment", "SoftwareVersions"),
+    Column("frame_of_reference_uid", _SERIES, _TEXT, "", "Frame of Reference UID", "FrameOfReferenceUID"),
+    Column("slice_thickness_mm", _SERIES, _REAL, "mm", "nominal slice thickness", "SliceThickness"),
+    Column("spacing_between_slices_mm", _SERIES, _REAL, "mm", "centre to centre of slices", "SpacingBetweenSlices"),
+    Column("pixel_spacing_mm", _SERIES, _REAL, "mm", "distance of rows (first value of Pixel Spacing)", "PixelSpacing"),
+    Column("contrast_agent", _SERIES, _TEXT, "", "contrast or bolus agent", "ContrastBolusAgent"),
+    Column("kvp_kv", _SERIES, _REAL, "kV", "peak voltage of the X-ray tube", "KVP"),
+    Column("exposure_mas", _SERIES, _REAL, "mAs", "exposure", "Exposure"),
+    Column("kernel", _SERIES, _TEXT, "", "convolution kernel", "ConvolutionKernel"),
+    Column("field_strength_t", _SERIES, _REAL, "T", "magnetic field strength", "MagneticFieldStrength"),
+    Column("repetition_time_ms", _SERIES, _REAL, "ms", "repetition time TR", "RepetitionTime"),
+    Column("echo_time_ms", _SERIES, _REAL, "ms", "echo time TE", "EchoTime"),
+    Column("flip_angle_deg", _SERIES, _REAL, "deg", "flip angle", "FlipAngle"),
+    Column("sequence", _SERIES, _TEXT, "", "scanning sequence (SE, GR ...)", "ScanningSequence"),
+    Column("sop_uid", _INSTANCE, _TEXT, "", "SOP Instance UID", "SOPInstanceUID"),
+    Column("sop_class", _INSTANCE, _TEXT, "", "SOP Class UID", "SOPClassUID"),
+    Column("transfer_syntax", _INSTANCE, _TEXT, "", "Transfer Syntax UID", "TransferSyntaxUID"),
+    Column("image_type", _INSTANCE, _TEXT, "", "values of Image Type, joined by a backslash", "ImageType"),
+    Column("instance_number", _INSTANCE, _INT, "", "number of the instance in its series", "InstanceNumber"),
+    Column("rows", _INSTANCE, _INT, "px", "height", "Rows"),
+    Column("columns", _INSTANCE, _INT, "px", "width", "Columns"),
+    Column("frames", _INSTANCE, _INT, "", "number of frames; absent when there are no pixels", "NumberOfFrames"),
+    Column("bits_stored", _INSTANCE, _INT, "bit", "bits stored a sample", "BitsStored"),
+    Column("photometric", _INSTANCE, _TEXT, "", "photometric interpretation", "PhotometricInterpretation"),
+    Column("digest", _INSTANCE, _TEXT, "", "digest of the received bytes", ""),
+    Column("pixel_digest", _INSTANCE, _TEXT, "", "digest of the encoded Pixel Data value", ""),
+    Column("size_bytes", _INSTANCE, _INT, "B", "size as received", ""),
+    Column("subject", _PATIENT, _TEXT, "", "the patient's key name: a keyed hash, the same in the whole room", ""),
+)
+
+BY_NAME = {column.name: column for column in COLUMNS}

@@ -1,0 +1,1 @@
+"""Sealing, deriving, signing and hashing: pure functions over bytes and keys. Nothing here keeps a key or does I/O."""

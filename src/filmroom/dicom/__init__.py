@@ -1,0 +1,1 @@
+"""Bytes <-> facts: reading, writing and decoding DICOM. The home of pydicom."""

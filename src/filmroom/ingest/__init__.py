@@ -1,0 +1,1 @@
+"""The front door: what is let in, and why not."""

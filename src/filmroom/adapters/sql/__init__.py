@@ -1,0 +1,1 @@
+"""The catalog on SQLite and on PostgreSQL: one small class for each protocol of `ports.py`."""

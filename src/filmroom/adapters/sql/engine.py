@@ -1,0 +1,247 @@
+"""Opens the catalog: one engine, migrations by Alembic, and transactions. The two engines differ here and nowhere else.
+
+SQLite: WAL, durable at commit, writers take the write lock first. PostgreSQL (17 or later, UTF-8): writers lock the audit
+log's head row first, so that on both engines a writer sees all that was written before it and nobody writes beside it.
+What the libraries raise is translated here, without their texts, which repeat values and addresses.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
+from sqlite3 import Error as SqliteError
+from typing import Self
+
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, func, make_url, select
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    TimeoutError,  # the pool's, not the interpreter's
+)
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from filmroom.adapters.sql.rows import close_streams
+from filmroom.adapters.sql.transaction import SqlTransaction
+from filmroom.catalog.query import FOLD, fold
+from filmroom.catalog.schema import audit_head, metadata
+from filmroom.errors import FilmroomError, Invalid, NotFound, Refused, Unavailable
+
+_WAIT_SECONDS = 60
+_MIGRATING = 7_263_554_011  # any number of our own, for PostgreSQL's advisory lock
+_OLDEST_POSTGRESQL = 170_000
+
+
+class SqlCatalog:
+    """The `Catalog` at an SQLAlchemy URL: `sqlite:///PATH`, `sqlite://` in memory, or `postgresql://...`.
+
+    Thread-safe. In memory there is one connection, so a thread that opens a transaction inside another is Refused.
+    Nothing is connected to before the first use. `password` is for a URL that should not hold one. Raises Invalid for a
+    URL of another engine.
+    """
+
+    def __init__(self, url: str, *, password: str | None = None) -> None:
+        self._engine = _engine(url, password)
+        self._alone = _Turn() if isinstance(self._engine.pool, StaticPool) else None
+
+    @classmethod
+    def in_file(cls, path: Path) -> Self:
+        """The catalog in an SQLite file, whatever characters its path has."""
+        return cls(URL.create("sqlite", database=str(path)).render_as_string(hide_password=False))
+
+    def create(self) -> None:
+        """Make the tables, or bring those that are there up to date; safe when two do it at once."""
+        self._migrate()
+
+    def upgrade(self) -> None:
+        """Bring the catalog up to date. Raises NotFound when there is none."""
+        with self.read() as tx:
+            tx.log.size()
+        self._migrate()
+
+    @contextmanager
+    def write(self) -> Iterator[SqlTransaction]:
+        """Open the only writing transaction: commit on leaving, roll back when an exception leaves."""
+        with self._begin(writing=True) as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(select(audit_head.c.size).with_for_update())
+            yield SqlTransaction(connection)
+
+    @contextmanager
+    def read(self) -> Iterator[SqlTransaction]:
+        """Open a consistent view; to write through it is Refused."""
+        with self._begin(writing=False) as connection:
+            yield SqlTransaction(connection)
+
+    def stats(self) -> dict[str, int]:
+        """Return the number of rows of each table."""
+        with self._begin(writing=False) as connection:
+            return {
+                table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+                for table in metadata.sorted_tables
+            }
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def _begin(self, *, writing: bool) -> Iterator[Connection]:
+        turn: AbstractContextManager[object] = self._alone if self._alone is not None else _no_turn()
+        with turn, _translated(), self._engine.connect() as opened:
+            if opened.dialect.name == "postgresql":
+                level = "READ COMMITTED" if writing else "REPEATABLE READ"
+                connection = opened.execution_options(isolation_level=level, postgresql_readonly=not writing)
+            else:
+                connection = opened.execution_options(filmroom_writing=writing)
+            with connection.begin():
+                try:
+                    yield connection
+                finally:
+                    close_streams(connection)
+
+    def _migrate(self) -> None:
+        config = Config()
+        config.set_main_option("script_location", "filmroom.catalog:migrations")
+        if self._engine.dialect.name == "sqlite":
+            _use_wal(self._engine)
+        with self._begin(writing=True) as connection:
+            if connection.dialect.name == "postgresql":
+                _check_postgresql(connection)
+                connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
+            config.attributes["connection"] = connection
+            try:
+                command.upgrade(config, "head")
+            except CommandError:
+                raise Refused("a newer filmroom wrote this catalog", "use that version or a later one") from None
+
+
+class _Turn:
+    """Lets one thread at a time in. A thread that is inside already is Refused, for it would wait for itself."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside: int | None = None
+
+    def __enter__(self) -> None:
+        if self._inside == threading.get_ident():
+            raise Refused("a transaction is open in this thread already", "finish it before you open another")
+        if not self._lock.acquire(timeout=_WAIT_SECONDS):
+            raise Unavailable("another transaction takes too long", "try again")
+        self._inside = threading.get_ident()
+
+    def __exit__(self, *_: object) -> None:
+        self._inside = None
+        self._lock.release()
+
+
+@contextmanager
+def _no_turn() -> Iterator[None]:
+    yield
+
+
+# -- the two engines -----------------------------------------------------------------------------------------------
+
+
+def _engine(url: str, password: str | None) -> Engine:
+    try:
+        parsed = make_url(url) if password is None else make_url(url).set(password=password)
+        if parsed.get_backend_name() == "postgresql":
+            settings = f"-c lock_timeout={_WAIT_SECONDS}s -c TimeZone=UTC"
+            return create_engine(
+                parsed.set(drivername="postgresql+psycopg"),
+                pool_pre_ping=True,
+                hide_parameters=True,
+                connect_args={"options": settings, "connect_timeout": _WAIT_SECONDS},
+            )
+        if parsed.get_backend_name() == "sqlite":
+            return _sqlite(url)
+    except (ArgumentError, NoSuchModuleError, ValueError):
+        pass  # their texts repeat the URL, and with it a password
+    raise Invalid(
+        "the catalog's URL is of no engine that filmroom knows", "write sqlite:///PATH or postgresql://HOST/DB"
+    )
+
+
+def _sqlite(url: str) -> Engine:
+    database = make_url(url).database
+    if database in (None, "", ":memory:"):
+        arguments = {"check_same_thread": False}
+        engine = create_engine("sqlite://", poolclass=StaticPool, connect_args=arguments, hide_parameters=True)
+    else:
+        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _WAIT_SECONDS})
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: SqliteConnection, _: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    connection.create_function(FOLD, 1, lambda text: None if text is None else fold(text), deterministic=True)
+    for setting in ("foreign_keys=ON", "synchronous=FULL", "case_sensitive_like=ON"):
+        connection.execute(f"PRAGMA {setting}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writing = connection.get_execution_options().get("filmroom_writing", False)
+    connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if writing else 'ON'}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _use_wal(engine: Engine) -> None:
+    """Switch the file to WAL, which it keeps. SQLite does not wait for others here, so we do."""
+    for tries_left in reversed(range(_WAIT_SECONDS * 10)):
+        try:
+            with closing(engine.raw_connection()) as raw:
+                raw.cursor().execute("PRAGMA journal_mode=WAL")
+            return
+        except SqliteError as error:
+            name = getattr(error, "sqlite_errorname", "")
+            if not tries_left or not name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+                raise Unavailable(f"the catalog's file cannot be used ({name})", "check that it is there") from None
+        time.sleep(0.1)
+
+
+def _check_postgresql(connection: Connection) -> None:
+    version = int(connection.exec_driver_sql("SHOW server_version_num").scalar_one())
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+    if version < _OLDEST_POSTGRESQL or encoding != "UTF8":
+        raise Refused("the database cannot compare text as filmroom does", "use PostgreSQL 17 or later, in UTF8")
+
+
+# -- what the libraries raise --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise Unavailable("the catalog has no connection free", "try again") from None
+    except DBAPIError as error:
+        raise _translation(error) from None
+
+
+def _translation(error: DBAPIError) -> FilmroomError:
+    """Return our error for the engine's; its text names tables and codes at most, since the engine's repeats values."""
+    code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None) or ""
+    if code.startswith("SQLITE_READONLY") or code == "25006":
+        return Refused("nothing can be written through a read", "open a write transaction")
+    if code == "42P01" or (code == "SQLITE_ERROR" and "no such table" in str(error.orig)):
+        return NotFound("there is no catalog here, or an older one", "create the room, or upgrade its catalog")
+    if code == "SQLITE_ERROR" or code.startswith("42"):
+        return FilmroomError(f"the catalog was asked in a way it does not understand ({code})", "report this mistake")
+    if isinstance(error, IntegrityError):
+        return Refused(f"this contradicts what the catalog has ({code})", "read what is there and decide again")
+    if isinstance(error, DataError):
+        return Invalid(f"a value that the catalog cannot hold ({code})", "check the numbers")
+    return Unavailable(
+        f"the catalog does not answer ({code or type(error.orig).__name__})",
+        "check that its server runs, its disk has room and its URL is right, and try again",
+    )

@@ -1,0 +1,205 @@
+"""Instances with their patients, studies and series, and the questions that are asked about them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, Table, bindparam, func, or_, select, update
+
+from filmroom.adapters.sql.rows import add, required, rows_in, stream
+from filmroom.catalog.query import compile_query, compile_where, entity_order, everything
+from filmroom.catalog.schema import TABLES, patient, series, study
+from filmroom.catalog.schema import instance as instance_table
+from filmroom.catalog.types import fit, storable
+from filmroom.dicom.attributes import COLUMNS
+from filmroom.ids import Digest
+from filmroom.records import Instance, InstanceState, Level, StoredInstance, Value
+
+_Key = tuple[int, str]
+"""What names an entity: its parent's surrogate key (0 for a patient) and its name below it."""
+
+_NAMES = {Level.PATIENT: "subject", Level.STUDY: "study_uid", Level.SERIES: "series_uid"}
+
+
+class SqlInstances:
+    """Implements `ports.Instances`.
+
+    The first instance of a patient, study or series fills its columns; later ones fill only what is still empty.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, instances: Sequence[tuple[Instance, str, str, InstanceState]]) -> None:
+        if not instances:
+            return
+        values = [_values(instance, subject) for instance, subject, _, _ in instances]
+        parents = [0] * len(values)
+        for level in (Level.PATIENT, Level.STUDY, Level.SERIES):
+            keys = [(parent, str(row[_NAMES[level]])) for parent, row in zip(parents, values, strict=True)]
+            known = self._ensure(level, keys, values)
+            parents = [known[key] for key in keys]
+        rows = [
+            {
+                **_at(Level.INSTANCE, row),
+                "series_pk": parent,
+                "batch": batch,
+                "state": state,
+                "findings": instance.findings,
+            }
+            for (instance, _, batch, state), row, parent in zip(instances, values, parents, strict=True)
+        ]
+        add(self._connection, instance_table, rows)
+
+    def get(self, digest: Digest) -> StoredInstance:
+        row = self._connection.execute(_stored().where(instance_table.c.digest == str(digest))).one_or_none()
+        required(row, "instance")
+        assert row is not None
+        return _record(row)
+
+    def current(self, sop_uids: Sequence[str]) -> dict[str, Digest]:
+        stored = {storable(uid): uid for uid in sop_uids}
+        statement = select(instance_table.c.sop_uid, instance_table.c.digest).where(
+            instance_table.c.state == InstanceState.CURRENT
+        )
+        found = rows_in(self._connection, statement, instance_table.c.sop_uid, list(stored))
+        return {stored[row.sop_uid]: Digest.parse(row.digest) for row in found}
+
+    def set_state(self, digest: Digest, state: InstanceState) -> None:
+        statement = update(instance_table).where(instance_table.c.digest == str(digest)).values(state=state)
+        if self._connection.execute(statement).rowcount == 0:
+            required(None, "instance")
+
+    def query(
+        self, where: str, level: Level, *, select: Sequence[str], order: str | None, limit: int | None
+    ) -> list[dict[str, Value]]:
+        statement = compile_query(where, level, chosen=select, order=order, limit=limit)
+        return [dict(row._mapping) for row in self._connection.execute(statement)]
+
+    def matching(self, where: str) -> Iterator[StoredInstance]:
+        statement = _stored().where(compile_where(where, Level.INSTANCE))
+        return map(_record, stream(self._connection, statement.order_by(*entity_order(Level.INSTANCE))))
+
+    def levels(self, digest: Digest) -> dict[Level, str]:
+        found = self.get(digest)
+        return {
+            Level.PATIENT: found.subject,
+            Level.STUDY: found.study_uid,
+            Level.SERIES: found.series_uid,
+            Level.INSTANCE: found.sop_uid,
+        }
+
+    def find(self, level: Level, name: str) -> list[StoredInstance]:
+        names = {
+            Level.PATIENT: or_(patient.c.patient_id == name, patient.c.subject == name),
+            Level.STUDY: study.c.study_uid == name,
+            Level.SERIES: series.c.series_uid == name,
+            Level.INSTANCE: instance_table.c.sop_uid == name,
+        }
+        statement = _stored().where(names[level]).order_by(*entity_order(Level.INSTANCE))
+        return [_record(row) for row in self._connection.execute(statement)]
+
+    def completeness(self) -> list[tuple[str, str, int, int]]:
+        modality = func.coalesce(series.c.modality, "").label("modality_or_none")
+        counts = [func.count(TABLES[column.level].c[column.name]) for column in COLUMNS]
+        statement = (
+            select(modality, func.count(), *counts)
+            .select_from(everything())
+            .where(compile_where("", Level.INSTANCE))
+            .group_by(modality)
+            .order_by(modality)
+        )
+        return [
+            (name, column.name, filled, instances)
+            for name, instances, *counted in self._connection.execute(statement)
+            for column, filled in zip(COLUMNS, counted, strict=True)
+        ]
+
+    def _ensure(self, level: Level, keys: Sequence[_Key], values: Sequence[Mapping[str, Value]]) -> dict[_Key, int]:
+        """Return the surrogate key of each entity, after those that were missing were added and the rest filled up."""
+        table = TABLES[level]
+        wanted: dict[_Key, dict[str, Value]] = {}
+        for key, row in zip(keys, values, strict=True):
+            merged = wanted.setdefault(key, _at(level, row))
+            merged.update({name: value for name, value in _at(level, row).items() if merged[name] is None})
+        there = self._there(level, wanted)
+        self._fill(table, [(there[key], row) for key, row in wanted.items() if key in there])
+        missing = [{**row, **_parent(level, key)} for key, row in wanted.items() if key not in there]
+        add(self._connection, table, missing)
+        if missing:
+            there = self._there(level, wanted)
+        return {key: row["pk"] for key, row in there.items()}
+
+    def _there(self, level: Level, wanted: Mapping[_Key, object]) -> dict[_Key, dict[str, Any]]:
+        table, name = TABLES[level], _NAMES[level]
+        found: dict[_Key, dict[str, Any]] = {}
+        for row in rows_in(self._connection, select(table), table.c[name], [key[1] for key in wanted]):
+            columns = dict(row._mapping)
+            key = (columns[_PARENTS[level]] if level in _PARENTS else 0, columns[name])
+            if key in wanted:
+                found[key] = columns
+        return found
+
+    def _fill(self, table: Table, pairs: Sequence[tuple[dict[str, Any], Mapping[str, Value]]]) -> None:
+        rows = [
+            {"key": have["pk"], **{f"new_{name}": value for name, value in row.items()}}
+            for have, row in pairs
+            if any(have[name] is None and value is not None for name, value in row.items())
+        ]
+        if rows:
+            names = [name.removeprefix("new_") for name in rows[0] if name != "key"]
+            news = {
+                name: func.coalesce(table.c[name], bindparam(f"new_{name}", type_=table.c[name].type)) for name in names
+            }
+            self._connection.execute(update(table).where(table.c.pk == bindparam("key")).values(news), rows)
+
+
+_PARENTS = {Level.STUDY: "patient_pk", Level.SERIES: "study_pk"}
+
+
+def _parent(level: Level, key: _Key) -> dict[str, int]:
+    return {_PARENTS[level]: key[0]} if level in _PARENTS else {}
+
+
+def _values(instance: Instance, subject: str) -> dict[str, Value]:
+    """Return every column's value; what the record says in fields of its own goes before `values`."""
+    own: dict[str, Value] = {
+        "patient_id": instance.patient_id or None,
+        "issuer": instance.issuer or None,
+        "subject": subject,
+        "study_uid": instance.study_uid,
+        "series_uid": instance.series_uid,
+        "sop_uid": instance.sop_uid,
+        "sop_class": instance.sop_class,
+        "transfer_syntax": instance.transfer_syntax,
+        "digest": str(instance.digest),
+        "pixel_digest": None if instance.pixel_digest is None else str(instance.pixel_digest),
+        "size_bytes": instance.size_bytes,
+    }
+    return {column.name: fit(column, own.get(column.name, instance.values.get(column.name))) for column in COLUMNS}
+
+
+def _at(level: Level, values: Mapping[str, Value]) -> dict[str, Value]:
+    return {column.name: values[column.name] for column in COLUMNS if column.level == level}
+
+
+def _stored() -> Select[*tuple[Any, ...]]:
+    return select(
+        *instance_table.c["digest", "size_bytes", "sop_uid", "sop_class", "state"],
+        patient.c.subject,
+        study.c.study_uid,
+        *series.c["series_uid", "modality"],
+    ).select_from(everything())
+
+
+def _record(row: Row[*tuple[Any, ...]]) -> StoredInstance:
+    return StoredInstance(
+        digest=Digest.parse(row.digest),
+        size_bytes=row.size_bytes,
+        subject=row.subject,
+        study_uid=row.study_uid,
+        series_uid=row.series_uid,
+        sop_uid=row.sop_uid,
+        sop_class=row.sop_class,
+        modality=row.modality or "",
+        state=row.state,
+    )

@@ -1,0 +1,61 @@
+"""The audit log's leaves, and the right edge of their Merkle tree (RFC 6962).
+
+The tree's size and frontier lie in one row, `audit_head`, which an appending transaction locks: so indices follow each
+other without gaps, in the order of the commits.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import Connection, select, update
+
+from filmroom.adapters.sql.rows import add, stream, values_of
+from filmroom.catalog.schema import audit_head, audit_leaf
+from filmroom.catalog.schema import checkpoint as checkpoint_table
+from filmroom.crypto.merkle import extend
+from filmroom.errors import Corrupt
+from filmroom.ids import Digest
+from filmroom.records import Checkpoint
+
+_HASH_BYTES = 32
+
+
+class SqlLog:
+    """Implements `ports.Log`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def append(self, leaves: Sequence[bytes]) -> int:
+        size, frontier = self._head(lock=True)
+        add(self._connection, audit_leaf, [{"idx": size + i, "leaf": leaf} for i, leaf in enumerate(leaves)])
+        size, frontier = extend(size, frontier, leaves)
+        self._connection.execute(update(audit_head).values(size=size, frontier=b"".join(frontier)))
+        return size
+
+    def size(self) -> int:
+        return self._head()[0]
+
+    def frontier(self) -> tuple[int, tuple[Digest, ...]]:
+        size, frontier = self._head()
+        return size, tuple(Digest(each.hex()) for each in frontier)
+
+    def leaves(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        statement = select(audit_leaf.c.leaf).where(audit_leaf.c.idx >= start).order_by(audit_leaf.c.idx)
+        if stop is not None:
+            statement = statement.where(audit_leaf.c.idx < stop)
+        return (bytes(row.leaf) for row in stream(self._connection, statement))
+
+    def add_checkpoint(self, checkpoint: Checkpoint) -> None:
+        add(self._connection, checkpoint_table, [values_of(checkpoint)])
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Return the checkpoints in the order in which they were added."""
+        rows = self._connection.execute(select(checkpoint_table).order_by(checkpoint_table.c.pk))
+        return [Checkpoint(size=row.size, root=row.root, note=row.note) for row in rows]
+
+    def _head(self, *, lock: bool = False) -> tuple[int, list[bytes]]:
+        statement = select(*audit_head.c["size", "frontier"])
+        row = self._connection.execute(statement.with_for_update() if lock else statement).one_or_none()
+        if row is None or len(row.frontier) != _HASH_BYTES * row.size.bit_count():
+            raise Corrupt("the head of the audit log is damaged", "restore the catalog from a backup")
+        return row.size, [row.frontier[i : i + _HASH_BYTES] for i in range(0, len(row.frontier), _HASH_BYTES)]

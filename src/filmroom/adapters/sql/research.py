@@ -1,0 +1,144 @@
+"""Projects, the outcomes of de-identification, and label sets."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
+
+from filmroom.adapters.sql.rows import add, coverage_from, findings_from, reasons_from, required, rows_in, values_of
+from filmroom.catalog.schema import copy as copy_table
+from filmroom.catalog.schema import label_entry
+from filmroom.catalog.schema import project as project_table
+from filmroom.errors import NotFound, Refused
+from filmroom.ids import Digest
+from filmroom.records import Copy, CopyState, Label, LabelEntry, Project
+
+
+class SqlProjects:
+    """Implements `ports.Projects`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, project: Project) -> None:
+        there = select(project_table.c.name).where(project_table.c.name == project.name)
+        if self._connection.execute(there).one_or_none() is not None:
+            raise Refused("there is a project of this name", "choose another")
+        add(self._connection, project_table, [values_of(project)])
+
+    def get(self, name: str) -> Project:
+        row = self._connection.execute(select(project_table).where(project_table.c.name == name)).one_or_none()
+        return Project(**required(row, "project"))
+
+    def all(self) -> list[Project]:
+        rows = self._connection.execute(select(project_table).order_by(project_table.c.name))
+        return [Project(**dict(row._mapping)) for row in rows]
+
+
+class SqlCopies:
+    """Implements `ports.Copies`. A copy keeps its id when its outcome is replaced."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def put(self, copies: Sequence[Copy]) -> None:
+        latest = {(copy.project, copy.source): _columns(copy) for copy in copies}
+        there: dict[tuple[str, Digest], int] = {}
+        for project in sorted({project for project, _ in latest}):
+            statement = select(*copy_table.c["id", "project", "source"]).where(copy_table.c.project == project)
+            sources = [source for of, source in latest if of == project]
+            for row in rows_in(self._connection, statement, copy_table.c.source, sources):
+                there[row.project, row.source] = row.id
+        old = [{**row, "key": there[name]} for name, row in latest.items() if name in there]
+        if old:
+            self._connection.execute(update(copy_table).where(copy_table.c.id == bindparam("key")), old)
+        add(self._connection, copy_table, [row for name, row in latest.items() if name not in there])
+
+    def done(self, project: str, profile: Digest, verifier: str) -> set[Digest]:
+        statement = select(copy_table.c.source).where(
+            copy_table.c.project == project, copy_table.c.profile == profile, copy_table.c.verifier == verifier
+        )
+        return set(self._connection.execute(statement).scalars())
+
+    def get(self, copy: int) -> Copy:
+        row = self._connection.execute(select(copy_table).where(copy_table.c.id == copy)).one_or_none()
+        return _copy(required(row, "copy"))
+
+    def of(self, project: str, sources: Sequence[Digest]) -> list[Copy]:
+        """Return the project's copies of these sources, in their order."""
+        statement = select(copy_table).where(copy_table.c.project == project)
+        found = {row.source: row for row in rows_in(self._connection, statement, copy_table.c.source, sources)}
+        return [_copy(dict(found[source]._mapping)) for source in dict.fromkeys(sources) if source in found]
+
+    def all(self, *, project: str | None = None, state: CopyState | None = None) -> list[Copy]:
+        conditions: list[ColumnElement[bool]] = []
+        if project is not None:
+            conditions.append(copy_table.c.project == project)
+        if state is not None:
+            conditions.append(copy_table.c.state == state)
+        return self._where(*conditions)
+
+    def by_digest(self, digest: Digest) -> list[Copy]:
+        return self._where(copy_table.c.digest == digest)
+
+    def by_source(self, source: Digest) -> list[Copy]:
+        return self._where(copy_table.c.source == source)
+
+    def source_of_uid(self, uid: str) -> list[Digest]:
+        if not uid:
+            return []  # a refused copy has no UIDs
+        named = (copy_table.c.study_uid == uid, copy_table.c.series_uid == uid, copy_table.c.sop_uid == uid)
+        rows = self._connection.execute(select(copy_table.c.source).where(or_(*named)).order_by(copy_table.c.id))
+        return list(dict.fromkeys(rows.scalars()))
+
+    def _where(self, *conditions: ColumnElement[bool]) -> list[Copy]:
+        rows = self._connection.execute(select(copy_table).where(*conditions).order_by(copy_table.c.id))
+        return [_copy(dict(row._mapping)) for row in rows]
+
+
+class SqlLabels:
+    """Implements `ports.Labels`. A set's positions only grow: an entry at or before its end is Refused."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def append(self, name: str, entries: Sequence[LabelEntry]) -> None:
+        last = select(func.max(label_entry.c.position)).where(label_entry.c.name == name)
+        end = self._connection.execute(last).scalar_one()
+        rows = []
+        for entry in entries:
+            if end is not None and entry.position <= end:
+                raise Refused("a label set is only written at its end", "read its entries again")
+            end = entry.position
+            own = {"position": entry.position, "at": entry.at, "supersedes": entry.supersedes}
+            rows.append({"name": name, **values_of(entry.label), **own})
+        add(self._connection, label_entry, rows)
+
+    def entries(self, name: str, up_to: int | None = None) -> list[LabelEntry]:
+        statement = select(label_entry).where(label_entry.c.name == name).order_by(label_entry.c.position)
+        entries = [_entry(dict(row._mapping)) for row in self._connection.execute(statement)]
+        if not entries:
+            raise NotFound("there is no such label set", "list the label sets")
+        return [entry for entry in entries if up_to is None or entry.position <= up_to]
+
+    def all(self) -> list[tuple[str, int]]:
+        last = select(label_entry.c.name, func.max(label_entry.c.position)).group_by(label_entry.c.name)
+        return [(name, version) for name, version in self._connection.execute(last.order_by(label_entry.c.name))]
+
+
+def _columns(copy: Copy) -> dict[str, Any]:
+    return {name: value for name, value in values_of(copy).items() if name != "id"}
+
+
+def _copy(row: dict[str, Any]) -> Copy:
+    documents = {
+        "reasons": reasons_from(row["reasons"]),
+        "findings": findings_from(row["findings"]),
+        "coverage": coverage_from(row["coverage"]),
+    }
+    return Copy(**{**row, **documents})
+
+
+def _entry(row: dict[str, Any]) -> LabelEntry:
+    label = Label(**{name: row[name] for name in ("level", "target", "finding", "value", "kind", "by", "confidence")})
+    return LabelEntry(position=row["position"], label=label, at=row["at"], supersedes=row["supersedes"])

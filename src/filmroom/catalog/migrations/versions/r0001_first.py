@@ -1,0 +1,388 @@
+"""The first shape of the catalog."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+INTEGER = sa.BigInteger()
+KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    _hierarchy()
+    _front_door()
+    _boundary()
+    _snapshots()
+    _access()
+    _evidence()
+
+
+def _hierarchy() -> None:
+    op.create_table(
+        "patient",
+        sa.Column("pk", KEY, nullable=False),
+        sa.Column("patient_id", TEXT),
+        sa.Column("issuer", TEXT),
+        sa.Column("sex", TEXT),
+        sa.Column("birth_date", TEXT),
+        sa.Column("subject", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("pk", name="pk_patient"),
+        sa.UniqueConstraint("subject", name="uq_patient_subject"),
+    )
+    op.create_index("ix_patient_patient_id", "patient", ["patient_id"])
+    op.create_table(
+        "study",
+        sa.Column("pk", KEY, nullable=False),
+        sa.Column("patient_pk", KEY, nullable=False),
+        sa.Column("study_uid", TEXT, nullable=False),
+        sa.Column("study_date", TEXT),
+        sa.Column("study_description", TEXT),
+        sa.Column("accession_number", TEXT),
+        sa.Column("institution", TEXT),
+        sa.Column("age_years", sa.Double()),
+        sa.Column("weight_kg", sa.Double()),
+        sa.ForeignKeyConstraint(["patient_pk"], ["patient.pk"], name="fk_study_patient_pk"),
+        sa.PrimaryKeyConstraint("pk", name="pk_study"),
+        sa.UniqueConstraint("patient_pk", "study_uid", name="uq_study_patient_pk_study_uid"),
+    )
+    op.create_index("ix_study_study_uid", "study", ["study_uid"])
+    op.create_table(
+        "series",
+        sa.Column("pk", KEY, nullable=False),
+        sa.Column("study_pk", KEY, nullable=False),
+        sa.Column("series_uid", TEXT, nullable=False),
+        sa.Column("modality", TEXT),
+        sa.Column("body_part", TEXT),
+        sa.Column("laterality", TEXT),
+        sa.Column("series_description", TEXT),
+        sa.Column("protocol", TEXT),
+        sa.Column("manufacturer", TEXT),
+        sa.Column("model", TEXT),
+        sa.Column("station", TEXT),
+        sa.Column("software", TEXT),
+        sa.Column("frame_of_reference_uid", TEXT),
+        sa.Column("slice_thickness_mm", sa.Double()),
+        sa.Column("spacing_between_slices_mm", sa.Double()),
+        sa.Column("pixel_spacing_mm", sa.Double()),
+        sa.Column("contrast_agent", TEXT),
+        sa.Column("kvp_kv", sa.Double()),
+        sa.Column("exposure_mas", sa.Double()),
+        sa.Column("kernel", TEXT),
+        sa.Column("field_strength_t", sa.Double()),
+        sa.Column("repetition_time_ms", sa.Double()),
+        sa.Column("echo_time_ms", sa.Double()),
+        sa.Column("flip_angle_deg", sa.Double()),
+        sa.Column("sequence", TEXT),
+        sa.ForeignKeyConstraint(["study_pk"], ["study.pk"], name="fk_series_study_pk"),
+        sa.PrimaryKeyConstraint("pk", name="pk_series"),
+        sa.UniqueConstraint("study_pk", "series_uid", name="uq_series_study_pk_series_uid"),
+    )
+    op.create_index("ix_series_modality", "series", ["modality"])
+    op.create_index("ix_series_series_uid", "series", ["series_uid"])
+    op.create_table(
+        "batch",
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("source", TEXT, nullable=False),
+        sa.Column("received_at", TEXT, nullable=False),
+        sa.Column("processing_version", TEXT, nullable=False),
+        sa.Column("closed_at", TEXT),
+        sa.Column("expected", INTEGER),
+        sa.PrimaryKeyConstraint("id", name="pk_batch"),
+    )
+    op.create_table(
+        "instance",
+        sa.Column("pk", KEY, nullable=False),
+        sa.Column("series_pk", KEY, nullable=False),
+        sa.Column("batch", TEXT, nullable=False),
+        sa.Column("state", TEXT, nullable=False),
+        sa.Column("findings", TEXT, nullable=False),
+        sa.Column("sop_uid", TEXT, nullable=False),
+        sa.Column("sop_class", TEXT, nullable=False),
+        sa.Column("transfer_syntax", TEXT),
+        sa.Column("image_type", TEXT),
+        sa.Column("instance_number", INTEGER),
+        sa.Column("rows", INTEGER),
+        sa.Column("columns", INTEGER),
+        sa.Column("frames", INTEGER),
+        sa.Column("bits_stored", INTEGER),
+        sa.Column("photometric", TEXT),
+        sa.Column("digest", TEXT, nullable=False),
+        sa.Column("pixel_digest", TEXT),
+        sa.Column("size_bytes", INTEGER, nullable=False),
+        sa.ForeignKeyConstraint(["batch"], ["batch.id"], name="fk_instance_batch"),
+        sa.ForeignKeyConstraint(["series_pk"], ["series.pk"], name="fk_instance_series_pk"),
+        sa.PrimaryKeyConstraint("pk", name="pk_instance"),
+        sa.UniqueConstraint("digest", name="uq_instance_digest"),
+    )
+    op.create_index("ix_instance_series_pk_state", "instance", ["series_pk", "state"])
+    op.create_index("ix_instance_sop_uid_state", "instance", ["sop_uid", "state"])
+
+
+def _front_door() -> None:
+    op.create_table(
+        "ledger",
+        sa.Column("pk", KEY, nullable=False),
+        sa.Column("batch", TEXT, nullable=False),
+        sa.Column("position", INTEGER, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("digest", TEXT, nullable=False),
+        sa.Column("size_bytes", INTEGER, nullable=False),
+        sa.Column("outcome", TEXT, nullable=False),
+        sa.Column("reasons", TEXT, nullable=False),
+        sa.ForeignKeyConstraint(["batch"], ["batch.id"], name="fk_ledger_batch"),
+        sa.PrimaryKeyConstraint("pk", name="pk_ledger"),
+        sa.UniqueConstraint("batch", "position", name="uq_ledger_batch_position"),
+    )
+    op.create_index("ix_ledger_digest", "ledger", ["digest"])
+    op.create_table(
+        "quarantine_case",
+        sa.Column("pk", KEY, nullable=False),
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("digest", TEXT, nullable=False),
+        sa.Column("size_bytes", INTEGER, nullable=False),
+        sa.Column("batch", TEXT, nullable=False),
+        sa.Column("subject", TEXT, nullable=False),
+        sa.Column("reasons", TEXT, nullable=False),
+        sa.Column("state", TEXT, nullable=False),
+        sa.Column("instance", TEXT),
+        sa.Column("decided_by", TEXT),
+        sa.Column("decided_at", TEXT),
+        sa.Column("why", TEXT),
+        sa.ForeignKeyConstraint(["batch"], ["batch.id"], name="fk_quarantine_case_batch"),
+        sa.PrimaryKeyConstraint("pk", name="pk_quarantine_case"),
+        sa.UniqueConstraint("id", name="uq_quarantine_case_id"),
+    )
+    op.create_index("ix_quarantine_case_digest", "quarantine_case", ["digest"])
+    op.create_index("ix_quarantine_case_state", "quarantine_case", ["state"])
+    op.create_table(
+        "data_key",
+        sa.Column("zone", TEXT, nullable=False),
+        sa.Column("subject", TEXT, nullable=False),
+        sa.Column("wrapped", sa.LargeBinary()),
+        sa.PrimaryKeyConstraint("zone", "subject", name="pk_data_key"),
+    )
+
+
+def _boundary() -> None:
+    op.create_table(
+        "project",
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("purpose", TEXT, nullable=False),
+        sa.Column("profile", TEXT, nullable=False),
+        sa.Column("created_at", TEXT, nullable=False),
+        sa.Column("created_by", TEXT, nullable=False),
+        sa.Column("until", TEXT),
+        sa.Column("budget_bytes", INTEGER),
+        sa.PrimaryKeyConstraint("name", name="pk_project"),
+    )
+    op.create_table(
+        "copy",
+        sa.Column("id", KEY, nullable=False),
+        sa.Column("project", TEXT, nullable=False),
+        sa.Column("source", TEXT, nullable=False),
+        sa.Column("profile", TEXT, nullable=False),
+        sa.Column("verifier", TEXT, nullable=False),
+        sa.Column("state", TEXT, nullable=False),
+        sa.Column("reasons", TEXT, nullable=False),
+        sa.Column("findings", TEXT, nullable=False),
+        sa.Column("subject", TEXT, nullable=False),
+        sa.Column("digest", TEXT),
+        sa.Column("size_bytes", INTEGER, nullable=False),
+        sa.Column("study_uid", TEXT, nullable=False),
+        sa.Column("series_uid", TEXT, nullable=False),
+        sa.Column("sop_uid", TEXT, nullable=False),
+        sa.Column("modality", TEXT, nullable=False),
+        sa.Column("frames", INTEGER, nullable=False),
+        sa.Column("coverage", TEXT),
+        sa.Column("attestation", TEXT),
+        sa.Column("decided_by", TEXT),
+        sa.Column("why", TEXT),
+        sa.ForeignKeyConstraint(["project"], ["project.name"], name="fk_copy_project"),
+        sa.ForeignKeyConstraint(["source"], ["instance.digest"], name="fk_copy_source"),
+        sa.PrimaryKeyConstraint("id", name="pk_copy"),
+        sa.UniqueConstraint("project", "source", name="uq_copy_project_source"),
+    )
+    op.create_index("ix_copy_digest", "copy", ["digest"])
+    op.create_index("ix_copy_series_uid", "copy", ["series_uid"])
+    op.create_index("ix_copy_sop_uid", "copy", ["sop_uid"])
+    op.create_index("ix_copy_source", "copy", ["source"])
+    op.create_index("ix_copy_study_uid", "copy", ["study_uid"])
+    op.create_table(
+        "label_entry",
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("position", INTEGER, autoincrement=False, nullable=False),
+        sa.Column("level", TEXT, nullable=False),
+        sa.Column("target", TEXT, nullable=False),
+        sa.Column("finding", TEXT, nullable=False),
+        sa.Column("value", TEXT, nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("by", TEXT, nullable=False),
+        sa.Column("confidence", TEXT),
+        sa.Column("at", TEXT, nullable=False),
+        sa.Column("supersedes", INTEGER),
+        sa.PrimaryKeyConstraint("name", "position", name="pk_label_entry"),
+    )
+
+
+def _snapshots() -> None:
+    op.create_table(
+        "snapshot",
+        sa.Column("pk", KEY, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("version", INTEGER, nullable=False),
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("root", TEXT, nullable=False),
+        sa.Column("definition", TEXT, nullable=False),
+        sa.Column("project", TEXT, nullable=False),
+        sa.Column("where", TEXT, nullable=False),
+        sa.Column("instances", INTEGER, nullable=False),
+        sa.Column("series", INTEGER, nullable=False),
+        sa.Column("studies", INTEGER, nullable=False),
+        sa.Column("patients", INTEGER, nullable=False),
+        sa.Column("splits", TEXT, nullable=False),
+        sa.Column("label_sets", TEXT, nullable=False),
+        sa.Column("frozen_at", TEXT, nullable=False),
+        sa.Column("frozen_by", TEXT, nullable=False),
+        sa.ForeignKeyConstraint(["project"], ["project.name"], name="fk_snapshot_project"),
+        sa.PrimaryKeyConstraint("pk", name="pk_snapshot"),
+        sa.UniqueConstraint("id", name="uq_snapshot_id"),
+        sa.UniqueConstraint("name", "version", name="uq_snapshot_name_version"),
+    )
+    op.create_table(
+        "snapshot_member",
+        sa.Column("snapshot_pk", KEY, nullable=False),
+        sa.Column("position", INTEGER, autoincrement=False, nullable=False),
+        sa.Column("copy", TEXT, nullable=False),
+        sa.Column("subject", TEXT, nullable=False),
+        sa.Column("split", TEXT, nullable=False),
+        sa.ForeignKeyConstraint(["snapshot_pk"], ["snapshot.pk"], name="fk_snapshot_member_snapshot_pk"),
+        sa.PrimaryKeyConstraint("snapshot_pk", "position", name="pk_snapshot_member"),
+    )
+    op.create_index("ix_snapshot_member_copy", "snapshot_member", ["copy"])
+    op.create_table(
+        "shardset",
+        sa.Column("pk", KEY, nullable=False),
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("snapshot", TEXT, nullable=False),
+        sa.Column("recipe", TEXT, nullable=False),
+        sa.Column("recipe_text", TEXT, nullable=False),
+        sa.Column("content", TEXT, nullable=False),
+        sa.Column("samples", INTEGER, nullable=False),
+        sa.Column("raw_bytes", INTEGER, nullable=False),
+        sa.Column("stored_bytes", INTEGER, nullable=False),
+        sa.Column("failures", TEXT, nullable=False),
+        sa.Column("built_at", TEXT, nullable=False),
+        sa.Column("built_by", TEXT, nullable=False),
+        sa.Column("code", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("pk", name="pk_shardset"),
+        sa.UniqueConstraint("id", name="uq_shardset_id"),
+    )
+    op.create_index("ix_shardset_snapshot", "shardset", ["snapshot"])
+    op.create_table(
+        "sealed_object",
+        sa.Column("pk", KEY, nullable=False),
+        sa.Column("shardset_pk", KEY, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("subject", TEXT, nullable=False),
+        sa.Column("size_bytes", INTEGER, nullable=False),
+        sa.Column("sealed", TEXT, nullable=False),
+        sa.Column("plain", TEXT, nullable=False),
+        sa.ForeignKeyConstraint(["shardset_pk"], ["shardset.pk"], name="fk_sealed_object_shardset_pk"),
+        sa.PrimaryKeyConstraint("pk", name="pk_sealed_object"),
+        sa.UniqueConstraint("shardset_pk", "name", name="uq_sealed_object_shardset_pk_name"),
+    )
+    op.create_table(
+        "model",
+        sa.Column("pk", KEY, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("version", INTEGER, nullable=False),
+        sa.Column("digest", TEXT, nullable=False),
+        sa.Column("size_bytes", INTEGER, nullable=False),
+        sa.Column("snapshot", TEXT, nullable=False),
+        sa.Column("shardset", TEXT),
+        sa.Column("lease", TEXT),
+        sa.Column("metrics", TEXT, nullable=False),
+        sa.Column("registered_at", TEXT, nullable=False),
+        sa.Column("registered_by", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("pk", name="pk_model"),
+        sa.UniqueConstraint("name", "version", name="uq_model_name_version"),
+    )
+    op.create_index("ix_model_digest", "model", ["digest"])
+    op.create_index("ix_model_snapshot", "model", ["snapshot"])
+
+
+def _access() -> None:
+    op.create_table(
+        "request",
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("snapshot", TEXT, nullable=False),
+        sa.Column("requester", TEXT, nullable=False),
+        sa.Column("purpose", TEXT, nullable=False),
+        sa.Column("days", INTEGER, nullable=False),
+        sa.Column("at", TEXT, nullable=False),
+        sa.Column("state", TEXT, nullable=False),
+        sa.Column("decided_by", TEXT),
+        sa.Column("decided_at", TEXT),
+        sa.Column("why", TEXT),
+        sa.PrimaryKeyConstraint("id", name="pk_request"),
+    )
+    op.create_table(
+        "grant",
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("request", TEXT, nullable=False),
+        sa.Column("snapshot", TEXT, nullable=False),
+        sa.Column("holder", TEXT, nullable=False),
+        sa.Column("purpose", TEXT, nullable=False),
+        sa.Column("granted_at", TEXT, nullable=False),
+        sa.Column("expires", TEXT, nullable=False),
+        sa.Column("revoked_at", TEXT),
+        sa.ForeignKeyConstraint(["request"], ["request.id"], name="fk_grant_request"),
+        sa.PrimaryKeyConstraint("id", name="pk_grant"),
+        sa.UniqueConstraint("request", name="uq_grant_request"),
+    )
+    op.create_index("ix_grant_holder_snapshot", "grant", ["holder", "snapshot"])
+    op.create_table(
+        "lease",
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("grant", TEXT, nullable=False),
+        sa.Column("snapshot", TEXT, nullable=False),
+        sa.Column("holder", TEXT, nullable=False),
+        sa.Column("job", TEXT, nullable=False),
+        sa.Column("issued_at", TEXT, nullable=False),
+        sa.Column("expires", TEXT, nullable=False),
+        sa.ForeignKeyConstraint(["grant"], ["grant.id"], name="fk_lease_grant"),
+        sa.PrimaryKeyConstraint("id", name="pk_lease"),
+    )
+    op.create_index("ix_lease_snapshot", "lease", ["snapshot"])
+
+
+def _evidence() -> None:
+    op.create_table(
+        "audit_leaf",
+        sa.Column("idx", KEY, autoincrement=False, nullable=False),
+        sa.Column("leaf", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("idx", name="pk_audit_leaf"),
+    )
+    op.create_table(
+        "audit_head",
+        sa.Column("id", KEY, autoincrement=False, nullable=False),
+        sa.Column("size", INTEGER, nullable=False),
+        sa.Column("frontier", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_audit_head"),
+    )
+    op.create_table(
+        "checkpoint",
+        sa.Column("pk", KEY, nullable=False),
+        sa.Column("size", INTEGER, nullable=False),
+        sa.Column("root", TEXT, nullable=False),
+        sa.Column("note", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("pk", name="pk_checkpoint"),
+    )
+    head = sa.table(
+        "audit_head", sa.column("id", KEY), sa.column("size", INTEGER), sa.column("frontier", sa.LargeBinary())
+    )
+    op.execute(head.insert().values(id=1, size=0, frontier=b""))

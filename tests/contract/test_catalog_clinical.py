@@ -1,0 +1,367 @@
+"""Deliveries, quarantine cases, data keys and the patient hierarchy, on every engine."""
+
+import secrets
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from filmroom.adapters.sql.engine import SqlCatalog
+from filmroom.errors import NotFound, Refused
+from filmroom.ids import Digest, Zone
+from filmroom.ports import WrappedKey
+from filmroom.records import (
+    Batch,
+    Case,
+    CaseState,
+    Finding,
+    Instance,
+    InstanceState,
+    LedgerRow,
+    Level,
+    Outcome,
+    Reason,
+    Severity,
+    StoredInstance,
+    Value,
+)
+
+NOW = datetime(2024, 5, 31, 12, 0, 0, 123456, tzinfo=UTC)
+CURRENT = InstanceState.CURRENT
+NASTY = "a\0b\udc80'\"; drop table patient --\U0001f9e0\\%_"
+"""What a sender may call a file: with a NUL, a byte that is no text, quotes."""
+
+
+def _digest(number: int) -> Digest:
+    return Digest.of(str(number).encode())
+
+
+def _batch(name: str = "b") -> Batch:
+    return Batch(id=name, source="disk", received_at=NOW, processing_version="1", expected=7)
+
+
+def _row(position: int, number: int, outcome: Outcome, *reasons: Reason) -> LedgerRow:
+    return LedgerRow(
+        position=position,
+        name=f"IM{position}",
+        digest=_digest(number),
+        size_bytes=2**40,
+        outcome=outcome,
+        reasons=reasons,
+    )
+
+
+def _instance(number: int, series: str = "1.1.1", values: dict[str, Value] | None = None) -> Instance:
+    return Instance(
+        digest=_digest(number),
+        size_bytes=100 + number,
+        issuer="H",
+        patient_id="4711",
+        study_uid=series.rpartition(".")[0],
+        series_uid=series,
+        sop_uid=f"{series}.{number}",
+        sop_class="1.2.840.10008.5.1.4.1.1.2",
+        transfer_syntax="1.2.840.10008.1.2.1",
+        pixel_digest=_digest(-number),
+        values=values or {},
+        findings=(Finding("odd-value", Severity.INFO, "PatientAge"),),
+    )
+
+
+def _add(catalog: SqlCatalog, *instances: Instance, subject: str = "p1", state: InstanceState = CURRENT) -> None:
+    with catalog.write() as tx:
+        if not tx.batches.all():
+            tx.batches.open(_batch())
+        tx.instances.add([(each, subject, "b", state) for each in instances])
+
+
+def _row_of(catalog: SqlCatalog, level: Level, where: str = "") -> dict[str, Value]:
+    with catalog.read() as tx:
+        (row,) = tx.instances.query(where, level, select=(), order=None, limit=None)
+    return row
+
+
+# -- deliveries ----------------------------------------------------------------------------------------------------
+
+
+def test_a_batch_comes_back_as_it_was_opened_and_closed(catalog: SqlCatalog) -> None:
+    with catalog.write() as tx:
+        tx.batches.open(_batch())
+        assert tx.batches.get("b") == _batch()
+        tx.batches.close("b", NOW + timedelta(seconds=1))
+        assert tx.batches.get("b").closed_at == NOW + timedelta(seconds=1)
+        for missing in (
+            lambda: tx.batches.get("x"),
+            lambda: tx.batches.close("x", NOW),
+            lambda: tx.batches.ledger("x"),
+        ):
+            with pytest.raises(NotFound):
+                missing()
+
+
+def test_the_ledger_keeps_every_object_in_order_and_is_counted(catalog: SqlCatalog) -> None:
+    rows = [
+        _row(1, 1, Outcome.STORED),
+        _row(2, 1, Outcome.DUPLICATE),
+        _row(3, 3, Outcome.QUARANTINED, Reason("a", "x"), Reason("b", "y")),
+    ]
+    with catalog.write() as tx:
+        tx.batches.open(replace(_batch("late"), received_at=NOW + timedelta(days=1)))
+        tx.batches.open(_batch())
+        tx.batches.add("b", rows[:1])
+        tx.batches.add("b", rows[1:])
+        tx.batches.add("b", [])
+    with catalog.read() as tx:
+        assert list(tx.batches.ledger("b")) == rows
+        assert list(tx.batches.ledger("late")) == []
+        (first, counts, size), (second, none, zero) = tx.batches.all()
+    assert (first.id, second.id) == ("b", "late")
+    assert {outcome: count for outcome, count in counts.items() if count} == {
+        Outcome.STORED: 1,
+        Outcome.DUPLICATE: 1,
+        Outcome.QUARANTINED: 1,
+    }
+    assert (size, zero, sum(none.values())) == (3 * 2**40, 0, 0)
+
+
+def test_what_became_of_bytes_is_their_first_outcome_over_all_batches(catalog: SqlCatalog) -> None:
+    with catalog.write() as tx:
+        tx.batches.open(_batch("a"))
+        tx.batches.open(_batch("b"))
+        tx.batches.add("b", [_row(5, 1, Outcome.QUARANTINED, Reason("a", "x"))])
+        tx.batches.add("a", [_row(1, 1, Outcome.DUPLICATE), _row(2, 2, Outcome.STORED)])
+        known = tx.batches.known([_digest(1), _digest(2), _digest(3), *map(_digest, range(10, 3000))])
+    assert known == {
+        _digest(1): (Outcome.QUARANTINED, (Reason("a", "x"),)),
+        _digest(2): (Outcome.STORED, ()),
+    }
+
+
+def test_two_rows_of_one_batch_cannot_have_one_position(catalog: SqlCatalog) -> None:
+    with catalog.write() as tx:
+        tx.batches.open(_batch())
+    with pytest.raises(Refused), catalog.write() as tx:
+        tx.batches.add("b", [_row(1, 1, Outcome.STORED), _row(1, 2, Outcome.STORED)])
+    with catalog.read() as tx:
+        assert list(tx.batches.ledger("b")) == []
+
+
+def test_names_that_no_engine_can_hold_are_kept_visibly(catalog: SqlCatalog) -> None:
+    with catalog.write() as tx:
+        tx.batches.open(_batch())
+        tx.batches.add("b", [replace(_row(1, 1, Outcome.IGNORED), name=NASTY)])
+        (row,) = tx.batches.ledger("b")
+    assert row.name == NASTY.replace("\0", "\u2400").replace("\udc80", "\\udc80")
+
+
+# -- cases ---------------------------------------------------------------------------------------------------------
+
+
+def _case(name: str, instance: Instance | None = None) -> Case:
+    return Case(
+        id=name,
+        name="IM1",
+        digest=_digest(1),
+        size_bytes=9,
+        batch="b",
+        subject="case:1",
+        reasons=(Reason("a", "x"), Reason("b", "y")),
+        instance=instance,
+    )
+
+
+def test_a_case_is_decided_once(catalog: SqlCatalog) -> None:
+    with catalog.write() as tx:
+        tx.batches.open(_batch())
+        for name in ("c2", "c1"):
+            tx.cases.add(_case(name))
+        tx.cases.decide("c1", CaseState.REJECTED, "ann", NOW, "blurred")
+        expected = replace(_case("c1"), state=CaseState.REJECTED, decided_by="ann", decided_at=NOW, why="blurred")
+        assert tx.cases.get("c1") == expected
+        with pytest.raises(Refused, match="rejected already"):
+            tx.cases.decide("c1", CaseState.RELEASED, "bob", NOW, "fine")
+        with pytest.raises(NotFound):
+            tx.cases.decide("c9", CaseState.RELEASED, "bob", NOW, "fine")
+        assert tx.cases.all() == [_case("c2"), expected]
+        assert tx.cases.all(CaseState.OPEN) == [_case("c2")]
+
+
+VALUES = st.one_of(st.none(), st.text(max_size=9), st.integers(), st.floats(allow_nan=False))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.text(max_size=9), VALUES, max_size=5), st.text(), st.booleans())
+def test_the_instance_of_a_case_comes_back_to_the_last_bit(
+    catalog: SqlCatalog, values: dict[str, Value], uid: str, pixels: bool
+) -> None:
+    instance = replace(_instance(1, values=values), sop_uid=uid, pixel_digest=_digest(5) if pixels else None)
+    name = secrets.token_hex(8)
+    with catalog.write() as tx:
+        if not tx.batches.all():
+            tx.batches.open(_batch())
+        tx.cases.add(_case(name, instance))
+        found = tx.cases.get(name).instance
+    assert found == instance
+    assert [type(value) for value in found.values.values()] == [type(value) for value in values.values()]
+
+
+# -- keys ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_subject_keeps_its_first_key(catalog: SqlCatalog) -> None:
+    with catalog.write() as tx:
+        tx.keys.ensure(Zone.CLINICAL, {"a": b"1"})
+        tx.keys.ensure(Zone.CLINICAL, {"a": b"2", "b": b"3"})
+        tx.keys.ensure(Zone.RESEARCH, {"a": b"4"})
+        tx.keys.ensure(Zone.RESEARCH, {})
+        many = [f"s{i}" for i in range(2000)]
+        tx.keys.ensure(Zone.MODELS, dict.fromkeys(many, b"k"))
+        assert len(tx.keys.get(Zone.MODELS, many)) == 2000
+    with catalog.read() as tx:
+        assert tx.keys.get(Zone.CLINICAL, ["a", "b", "c"]) == {
+            "a": WrappedKey(zone=Zone.CLINICAL, subject="a", wrapped=b"1"),
+            "b": WrappedKey(zone=Zone.CLINICAL, subject="b", wrapped=b"3"),
+        }
+        assert tx.keys.get(Zone.RESEARCH, ["a"])["a"].wrapped == b"4"
+
+
+# -- instances -----------------------------------------------------------------------------------------------------
+
+
+def test_an_instance_is_found_by_its_digest_with_everything_above_it(catalog: SqlCatalog) -> None:
+    _add(catalog, _instance(1, values={"modality": "CT"}))
+    with catalog.read() as tx:
+        assert tx.instances.get(_digest(1)) == StoredInstance(
+            digest=_digest(1),
+            size_bytes=101,
+            subject="p1",
+            study_uid="1.1",
+            series_uid="1.1.1",
+            sop_uid="1.1.1.1",
+            sop_class="1.2.840.10008.5.1.4.1.1.2",
+            modality="CT",
+            state=CURRENT,
+        )
+        levels = {Level.PATIENT: "p1", Level.STUDY: "1.1", Level.SERIES: "1.1.1", Level.INSTANCE: "1.1.1.1"}
+        assert tx.instances.levels(_digest(1)) == levels
+        with pytest.raises(NotFound):
+            tx.instances.get(_digest(2))
+        with pytest.raises(NotFound):
+            tx.instances.levels(_digest(2))
+
+
+def test_the_first_instance_fills_its_series_and_later_ones_only_what_is_empty(catalog: SqlCatalog) -> None:
+    _add(catalog, _instance(1, values={"modality": "CT", "sex": "F", "kvp_kv": 120}))
+    _add(
+        catalog,
+        _instance(2, values={"modality": "MR", "protocol": "chest", "age_years": 0.5}),
+        _instance(3, values={"protocol": "head", "sex": "M", "kernel": "B30"}),
+    )
+    row = _row_of(catalog, Level.SERIES)
+    assert (row["modality"], row["sex"], row["kvp_kv"]) == ("CT", "F", 120.0)
+    assert (row["protocol"], row["age_years"], row["kernel"]) == ("chest", 0.5, "B30")
+    assert (row["patient_id"], row["issuer"], row["subject"]) == ("4711", "H", "p1")
+    stats = catalog.stats()
+    assert [stats[name] for name in ("patient", "study", "series", "instance")] == [1, 1, 1, 3]
+
+
+def test_one_study_uid_of_two_patients_makes_two_studies(catalog: SqlCatalog) -> None:
+    _add(catalog, _instance(1), subject="p1")
+    _add(catalog, _instance(2), subject="p2")
+    stats = catalog.stats()
+    assert [stats[name] for name in ("patient", "study", "series", "instance")] == [2, 2, 2, 2]
+    with catalog.read() as tx:
+        assert [each.subject for each in tx.instances.find(Level.STUDY, "1.1")] == ["p1", "p2"]
+
+
+def test_a_large_group_over_many_series_is_cataloged_at_once(catalog: SqlCatalog) -> None:
+    _add(catalog, *(_instance(i, f"1.{i % 700}.{i % 3}") for i in range(1400)))
+    stats = catalog.stats()
+    assert (stats["study"], stats["instance"]) == (700, 1400)
+    with catalog.read() as tx:
+        uids = [_instance(i, f"1.{i % 700}.{i % 3}").sop_uid for i in range(1400)]
+        assert len(tx.instances.current([*uids, "no"])) == 1400
+        assert len(list(tx.instances.matching(""))) == 1400
+
+
+def test_the_same_bytes_cannot_be_cataloged_twice(catalog: SqlCatalog) -> None:
+    _add(catalog, _instance(1))
+    with pytest.raises(Refused):
+        _add(catalog, _instance(1))
+
+
+def test_only_the_current_revision_is_seen_by_queries(catalog: SqlCatalog) -> None:
+    old, new = _instance(1), replace(_instance(2), sop_uid="1.1.1.1")
+    _add(catalog, old)
+    _add(catalog, new, state=InstanceState.CONFLICT)
+    with catalog.write() as tx:
+        assert tx.instances.current(["1.1.1.1"]) == {"1.1.1.1": old.digest}
+        tx.instances.set_state(old.digest, InstanceState.SUPERSEDED)
+        assert tx.instances.current(["1.1.1.1"]) == {}
+        assert tx.instances.query("", Level.PATIENT, select=(), order=None, limit=None) == []
+        tx.instances.set_state(new.digest, CURRENT)
+        assert tx.instances.current(["1.1.1.1"]) == {"1.1.1.1": new.digest}
+        assert [each.digest for each in tx.instances.matching("")] == [new.digest]
+        assert {each.digest: each.state for each in tx.instances.find(Level.INSTANCE, "1.1.1.1")} == {
+            old.digest: InstanceState.SUPERSEDED,
+            new.digest: CURRENT,
+        }
+        with pytest.raises(NotFound):
+            tx.instances.set_state(_digest(9), CURRENT)
+
+
+def test_a_patient_is_found_by_patient_id_and_by_subject(catalog: SqlCatalog) -> None:
+    _add(catalog, _instance(1), _instance(2, "1.1.2"))
+    with catalog.read() as tx:
+        for level, name, count in (
+            (Level.PATIENT, "4711", 2),
+            (Level.PATIENT, "p1", 2),
+            (Level.STUDY, "1.1", 2),
+            (Level.SERIES, "1.1.2", 1),
+            (Level.INSTANCE, "1.1.1.1", 1),
+            (Level.PATIENT, "1.1", 0),
+        ):
+            assert len(tx.instances.find(level, name)) == count
+
+
+def test_completeness_counts_each_modality_by_its_current_instances(catalog: SqlCatalog) -> None:
+    _add(catalog, _instance(1, values={"modality": "CT", "rows": 5}), _instance(2))
+    _add(catalog, _instance(3, "1.1.2", {"rows": 5}), _instance(4, "1.1.2"))
+    _add(catalog, _instance(5), state=InstanceState.REJECTED)
+    with catalog.read() as tx:
+        found = {(modality, column): counts for modality, column, *counts in tx.instances.completeness()}
+    assert {modality for modality, _ in found} == {"CT", ""}
+    assert (found["CT", "rows"], found["", "rows"]) == ([1, 2], [1, 2])
+    assert (found["CT", "modality"], found["", "modality"], found["", "kernel"]) == ([2, 2], [0, 2], [0, 2])
+
+
+def test_values_of_the_wrong_kind_are_left_out_and_hostile_text_is_kept(catalog: SqlCatalog) -> None:
+    wrong: dict[str, Value] = {
+        "rows": 2**70,
+        "columns": "512",
+        "kvp_kv": float("nan"),
+        "weight_kg": 10**400,
+        "unknown": 1,
+    }
+    _add(
+        catalog, replace(_instance(1, values={**wrong, "protocol": NASTY, "age_years": float("inf")}), patient_id=NASTY)
+    )
+    row = _row_of(catalog, Level.INSTANCE)
+    assert [row[name] for name in ("rows", "columns", "kvp_kv", "weight_kg", "age_years")] == [None] * 5
+    assert row["protocol"] == NASTY.replace("\0", "\u2400").replace("\udc80", "\\udc80") == row["patient_id"]
+
+
+def test_a_uid_that_no_engine_can_hold_is_still_found(catalog: SqlCatalog) -> None:
+    _add(catalog, replace(_instance(1), sop_uid="1.2\0"))
+    with catalog.read() as tx:
+        assert tx.instances.current(["1.2\0", "1.3"]) == {"1.2\0": _digest(1)}
+
+
+@pytest.mark.parametrize("level", Level)
+def test_the_same_series_twice_in_one_group_is_one_series(catalog: SqlCatalog, level: Level) -> None:
+    _add(catalog, _instance(2, values={"modality": "CT"}), _instance(1, values={"modality": "MR"}))
+    with catalog.read() as tx:
+        rows = tx.instances.query("modality = 'CT' and digest is not null", level, select=(), order=None, limit=None)
+    assert len(rows) == (2 if level == Level.INSTANCE else 1)

@@ -1,0 +1,1 @@
+"""De-identification: an allow-list makes a copy, an independent verifier proves it, and only the proof passes."""

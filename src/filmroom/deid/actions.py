@@ -1,0 +1,226 @@
+"""What a profile's actions do to one value, each a pure function: `(vr, text, context) -> text or None`.
+
+None means that nothing may remain of the value. The functions see one component of a multi-valued text element; which
+element gets which action is `apply`'s business. Sources: PS3.5 section 6.2 (forms of values), PS3.15 E.2 and E.3.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import TypeAlias
+
+from pydicom._uid_dict import UID_dictionary
+
+from filmroom.deid.lexicon import code_words, eponyms, words
+from filmroom.deid.profile import Action
+
+_FORMS = {
+    "CS": re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ +./()-]{0,15}\Z"),
+    "TM": re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?\Z"),
+    "DS": re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z"),
+    "IS": re.compile(r"[+-]?\d{1,12}\Z"),
+}
+_STAND_INS = {"DA": "19000101", "DT": "19000101000000", "TM": "000000", "AS": "000Y", "IS": "0", "DS": "0"}
+_DATETIME = re.compile(r"(\d{8})(\d{0,6}(?:\.\d{1,6})?)([+-]\d{4})?\Z")
+_AGE = re.compile(r"(\d{1,3})([DWMY])\Z")
+_OLDEST_YEARS = 89
+_SHORT_WORD = 3
+_LONG_NUMBER = 6  # shorter ones are counts and measures more often than identifiers
+
+_MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mai|okt|dez"
+_GIVEAWAY = re.compile(
+    rf"""\d+([-/.])\d+\1\d+                                 # dates, numbers in three parts
+    | \b\d{{1,2}}[ .-]*(?:{_MONTHS})[a-z]*[ .,-]*\d{{2,4}}    # 11 May 2021
+    | \b(?:{_MONTHS})[a-z]*[ .-]*\d{{1,2}}[ .,-]+\d{{2,4}}    # May 11, 2021
+    | \b\d{{1,2}}:\d{{2}}(?::\d{{2}})?                        # times
+    | \+?\b\d{{3,}}[-. ]\d{{3,}}                              # telephone numbers
+    | \S+@\S+ | \b(?:https?|www)\S+""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_TITLES = frozenset({"dr", "prof", "doctor", "professor", "mrs", "physician", "nurse", "operator"})
+_PROTOCOL = re.compile(
+    r"[a-z]?\d{1,3}[a-z]?|b\d{4}|\d{1,3}(mm|cm|ms|hz|min|sec|kv|ma|mas|pc|ch|fr|ph|mm3)|v[a-e]\d\d[a-z]?|xa\d\d[a-z]?"
+)
+_PIECES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_TOKENS = re.compile(r"[^\W_]+|[\W_]+")
+_SEPARATORS = frozenset(" _^-/.,()+%&:*")
+_CODE = re.compile(
+    r"""(?:[A-Z][0-9A-F]?-[0-9A-F]{4,6}   # SNOMED RT: T-D3000, P5-0900A
+    | (?:RID|RPID)\d{1,6}                # RadLex
+    | [CD]\d{3,8}                        # NCIt, UMLS, MeSH
+    | [A-Z]\d\d(?:\.\d{1,3})?           # ICD-10
+    | (?:UBERON:)?\d{1,18}(?:[-.]\d{1,6})? # DCM, SCT, LOINC, versions
+    )\Z""",
+    re.VERBOSE,
+)
+_UNITS = frozenset(
+    """1 mm cm um m mm2 mm3 cm2 cm3 ml s ms us min h d deg rad Hz kHz MHz T mT kV mA mAs Gy mGy cGy Sv Bq MBq kBq HU [hnsf'U] %
+    Bq/ml BQML g/ml GML {SUVbw}g/ml {SUVlbm}g/ml {SUVbsa}cm2/ml mm2/s um2/s 10-6.mm2/s s/mm2 1/s 1/min {counts} {propcounts}
+    {ratio} CNTS NONE PROPCPS CM2ML CM2 PCNT CPS OD US {bpm} kg kg/m2 /min mT/m W/kg ppm [arb'U] {Particles}/[100]g{Tissue}
+    """.split()
+)
+_SCHEMES = frozenset(
+    "DCM SRT SCT SNM3 SNM99 99SDM LN UCUM RADLEX FMA UMLS NCIT NCIt NEU UBERON I9 I9C I10 I10P ICDO ICDO3 ISO3166_1 BI MA".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Whose values these are. `known` holds, in lower case, the words that identify the patient; never shown."""
+
+    subject: str
+    days: int
+    uid: Callable[[str], str]
+    known: frozenset[str] = field(repr=False)
+
+
+Act: TypeAlias = Callable[[str, str, Context], str | None]
+
+
+def keep(vr: str, text: str, context: Context) -> str | None:
+    """Return the value if it has the form of its VR and identifies nobody.
+
+    A code string keeps only words of defined terms: anything can be typed into Body Part Examined.
+    """
+    if vr == "UI":
+        return text if text in UID_dictionary else None
+    form = _FORMS.get(vr)
+    if form is None or not form.match(text):
+        return None
+    if vr == "CS" and not all(_is_defined(word.lower(), context.known) for word in re.findall(r"[^\W_]+", text)):
+        return None
+    if vr in ("DS", "IS") and len(text) >= _LONG_NUMBER and text in context.known:
+        return None
+    return text
+
+
+def _is_defined(word: str, known: frozenset[str]) -> bool:
+    """Say whether a word of a code string is one of a defined term, or too short to be anybody's."""
+    if word in known:
+        return False
+    return len(word) <= _SHORT_WORD or word in code_words() or word in words() or bool(_PROTOCOL.fullmatch(word))
+
+
+def empty(vr: str, text: str, context: Context) -> str | None:
+    """Return nothing."""
+    return None
+
+
+def replace(vr: str, text: str, context: Context) -> str | None:
+    """Return a fixed stand-in that is valid for the VR."""
+    return _STAND_INS.get(vr, "REMOVED")
+
+
+def pseudonym(vr: str, text: str, context: Context) -> str | None:
+    """Return the patient's pseudonym."""
+    return context.subject
+
+
+def uid(vr: str, text: str, context: Context) -> str | None:
+    """Return the project's UID for this one; UIDs that the standard itself defines stay."""
+    text = text.strip(" \0")
+    return (text if text in UID_dictionary else context.uid(text)) if text else None
+
+
+def shift_date(vr: str, text: str, context: Context) -> str | None:
+    """Return a DA or DT value moved by the patient's days; None for what is no whole date. The time of day stays."""
+    text = text.strip()
+    if re.fullmatch(r"\d{4}\.\d{2}\.\d{2}", text):
+        text = text.replace(".", "")
+    found = _DATETIME.match(text)
+    if not found or (vr == "DA" and len(text) != 8):
+        return None
+    day = found[1]
+    try:
+        moved = date(int(day[:4]), int(day[4:6]), int(day[6:])) + timedelta(days=context.days)
+    except (ValueError, OverflowError):
+        return None
+    return f"{moved.year:04}{moved.month:02}{moved.day:02}{found[2]}{found[3] or ''}"
+
+
+def age(vr: str, text: str, context: Context) -> str | None:
+    """Return an age as it is, 090Y above 89 years, None for what is no age."""
+    found = _AGE.match(text.strip())
+    if not found:
+        return None
+    years = {"Y": 1, "M": 12, "W": 52, "D": 365}
+    count, unit = int(found[1]), found[2]
+    return "090Y" if count // years[unit] > _OLDEST_YEARS else f"{count:03}{unit}"
+
+
+def code(vr: str, text: str, context: Context) -> str | None:
+    """Return a code value, coding scheme or unit that has the form of a public one."""
+    text = text.strip()
+    if text.lower() in context.known:
+        return None
+    return text if text in _SCHEMES or text in _UNITS or _CODE.match(text) else None
+
+
+def is_public(scheme: str) -> bool:
+    """Say whether a coding scheme designator is one of a public scheme (PS3.16 section 8)."""
+    return scheme.strip() in _SCHEMES
+
+
+def clean_descriptor(vr: str, text: str, context: Context) -> str | None:
+    """Return the lexicon words and protocol-like tokens of a text in their order, None when there are none.
+
+    Dates, times, telephone numbers and the patient's own words go first; a word behind a title goes too. An unknown
+    word is dropped, so a name needs no recognising.
+    """
+    bare = _GIVEAWAY.sub(" \N{REPLACEMENT CHARACTER} ", text)
+    kept, gap = "", False
+    pending = ""
+    for token, stays in _judged(bare, context.known):
+        if stays is None:
+            pending = "".join(char for char in token if char in _SEPARATORS)
+            gap = gap or "\N{REPLACEMENT CHARACTER}" in token
+        elif stays:
+            kept += (" " if gap and kept else "" if gap else pending) + token
+            gap, pending = False, ""
+        else:
+            gap, pending = True, ""
+    kept = kept + ("" if gap else pending)
+    return kept.strip(" _^-/.,+&:*") or None
+
+
+def _judged(text: str, known: frozenset[str]) -> Iterator[tuple[str, bool | None]]:
+    """Yield each token with whether it stays; None for what separates words."""
+    recent: list[str] = []
+    for token in _TOKENS.findall(text):
+        if not token[0].isalnum():
+            yield token, None
+            continue
+        word = token.lower()
+        titled = any(before in _TITLES for before in recent[-2:]) or recent[-1:] == ["per"]
+        if word in eponyms():
+            stays = not titled and word not in known
+        else:
+            stays = not (recent and recent[-1] in _TITLES) and _is_medical(token, known)
+        recent.append(word)
+        yield token, stays
+
+
+def _is_medical(token: str, known: frozenset[str]) -> bool:
+    word = token.lower()
+    if word in known or not word.isascii():
+        return False
+    if word in words() or _PROTOCOL.fullmatch(word):
+        return True
+    pieces = [piece.lower() for piece in _PIECES.findall(token)]
+    return len(pieces) > 1 and all(
+        piece not in known and (piece in words() or (piece.isdigit() and len(piece) <= 3)) for piece in pieces
+    )
+
+
+ACTIONS: Mapping[Action, Act] = {
+    Action.KEEP: keep,
+    Action.EMPTY: empty,
+    Action.REPLACE: replace,
+    Action.PSEUDONYM: pseudonym,
+    Action.UID: uid,
+    Action.SHIFT_DATE: shift_date,
+    Action.AGE: age,
+    Action.CLEAN_DESCRIPTOR: clean_descriptor,
+    Action.CODE: code,
+}

@@ -1,0 +1,212 @@
+"""What must not survive of one object, read from the received bytes, and the search for it.
+
+Part of the verifier's side: nothing here is shared with `apply` but the table of attributes. The terms are the patient's
+own values; they stay in memory, and no repr, finding or error shows them.
+
+What counts as found:
+
+- Text values are searched for terms with word boundaries, without regard to case: "Ann" is not found in "Scanning".
+- Numbers (DS, IS) count only when the whole number is the term and the term has six digits or more: a short Patient ID
+  such as 100 is no finding where a tube current is 100.
+- The raw bytes are searched for terms of five characters and more, in UTF-8, Latin-1 and UTF-16, without boundaries, so
+  that nothing hides in a glued word or an odd encoding; for a term of digits only, no digit or dot may touch it.
+- Compressed pixel data is searched in the same way, for terms of six characters and more that are not all digits.
+- Terms under three characters, stand-ins such as "anonymous", and words of one repeated character are skipped.
+- A date is found where the same attribute has it, or where a text spells it in one of the usual ways.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from pydicom._uid_dict import UID_dictionary
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+from filmroom.deid.identifying import IDENTIFIERS, PLACEHOLDERS, PLACES
+from filmroom.deid.lexicon import words
+from filmroom.dicom import parse, pixels, walk
+from filmroom.errors import Unreadable
+from filmroom.ids import Digest
+
+_SHORTEST, _SHORTEST_RAW, _SHORTEST_IN_PIXELS, _SHORTEST_NUMBER = 3, 5, 6, 6
+_OWN_TRACES = frozenset({"ImplementationClassUID", "MediaStorageSOPClassUID", "TransferSyntaxUID"})
+_PRIVATE_TEXT = frozenset("LO SH ST LT UT UC UN AE".split())
+_LONGEST_PRIVATE = 64
+_NUMBER_IN_TEXT = re.compile(r"\d{6,}")
+_DAY = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")
+_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identifiers:
+    """What must not survive. Terms are lower case; `dates` are YYYYMMDD by keyword ("" for private attributes).
+
+    `frames` are the digests of the source's decoded frames, None when it cannot be decoded. `overlays` says whether the
+    source has an overlay, in a group of its own or in unused bits.
+    """
+
+    terms: frozenset[str] = field(repr=False)
+    uids: frozenset[str] = field(repr=False)
+    dates: Mapping[str, frozenset[str]] = field(repr=False)
+    spellings: frozenset[str] = field(repr=False)
+    frames: tuple[str, ...] | None = field(repr=False)
+    overlays: bool
+
+    @property
+    def count(self) -> int:
+        return len(self.terms) + len(self.uids) + sum(map(len, self.dates.values()))
+
+
+@dataclass(slots=True)
+class _Notes:
+    terms: set[str] = field(default_factory=set, repr=False)
+    uids: set[str] = field(default_factory=set, repr=False)
+    dates: dict[str, set[str]] = field(default_factory=dict, repr=False)
+    overlays: bool = False
+
+
+def identifiers(source: bytes) -> Identifiers:
+    """Return what identifies the patient, the people, the places and the study in the received bytes.
+
+    Header, every nested item and private attributes are read, and every frame is decoded. Raises Unreadable when the
+    bytes are no data set.
+    """
+    dataset = parse.read(source)
+    notes = _Notes()
+    for part in (dataset.file_meta, dataset):
+        for raw, holder, _ in walk.nested(part):
+            _note(raw, holder, notes)
+    terms = {form for term in notes.terms for form in (term, _folded(term)) if _is_term(form)}
+    return Identifiers(
+        terms=frozenset(terms),
+        uids=frozenset(uid for uid in notes.uids if uid not in UID_dictionary and len(uid) > _SHORTEST),
+        dates={keyword: frozenset(found) for keyword, found in notes.dates.items()},
+        spellings=frozenset(spelt for found in notes.dates.values() for day in found for spelt in _spellings(day)),
+        frames=frame_digests(dataset),
+        overlays=notes.overlays,
+    )
+
+
+def frame_digests(dataset: Dataset) -> tuple[str, ...] | None:
+    """Return a digest of every decoded frame, None when one of them cannot be decoded."""
+    try:
+        return tuple(
+            Digest.of(repr((frame.shape, frame.dtype.str)).encode() + frame.tobytes()).hex
+            for frame in pixels.frames(dataset)
+        )
+    except Unreadable:
+        return None
+
+
+def in_text(text: str, forbidden: Identifiers) -> bool:
+    """Say whether a text value has a term in it, a date in words, or one of the source's UIDs."""
+    lowered = text.lower()
+    tokens = set(_alnum(lowered).split())
+    if tokens & forbidden.terms or any(spelling in lowered for spelling in forbidden.spellings):
+        return True
+    if any(uid in text for uid in forbidden.uids if len(uid) >= _SHORTEST_RAW):
+        return True
+    return any(_bounded(term, lowered) for term in forbidden.terms if not term.isalnum() and term in lowered)
+
+
+def in_number(text: str, forbidden: Identifiers) -> bool:
+    """Say whether a DS or IS value as a whole is a term of at least six digits."""
+    number = text.strip()
+    return len(number) >= _SHORTEST_NUMBER and number.isdigit() and number in forbidden.terms
+
+
+def in_date(keyword: str, text: str, forbidden: Identifiers) -> bool:
+    """Say whether a DA or DT value has the day that the same attribute had in the source."""
+    return text.strip()[:8] in forbidden.dates.get(keyword, frozenset())
+
+
+def in_header_bytes(header: bytes, forbidden: Identifiers) -> bool:
+    """Say whether the raw bytes outside of the pixel data have a term or a UID of the source in them."""
+    lowered = header.lower()
+    terms = (term for term in forbidden.terms if len(term) >= _SHORTEST_RAW)
+    if any(_in_bytes(term, lowered) for term in terms):
+        return True
+    return any(uid.encode() in header for uid in forbidden.uids if len(uid) >= 2 * _SHORTEST_RAW)
+
+
+def in_pixel_bytes(value: bytes, forbidden: Identifiers) -> bool:
+    """Say whether encoded pixel data has a term in it."""
+    lowered = value.lower()
+    terms = (term for term in forbidden.terms if len(term) >= _SHORTEST_IN_PIXELS and not term.isdigit())
+    return any(_in_bytes(term, lowered) for term in terms)
+
+
+def _in_bytes(term: str, lowered: bytes) -> bool:
+    if term.isdigit():
+        return (
+            re.search(rb"(?<![\d.])" + term.encode() + rb"(?![\d.])", lowered) is not None if term.isascii() else False
+        )
+    encodings = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
+    return any(form in lowered for form in {term.encode(encoding, "ignore") for encoding in encodings} if len(form) > 3)
+
+
+def _note(raw: walk.Element, holder: Dataset, notes: _Notes) -> None:
+    keyword, vr, private = walk.name_of(int(raw.tag)), walk.vr_of(raw), raw.tag.is_private
+    if raw.tag.group & 0xFF01 == 0x6000 and not private:
+        notes.overlays = True
+    if keyword in _OWN_TRACES or vr in ("SQ", "OB", "OW"):
+        return
+    if vr == "PN" or (keyword in IDENTIFIERS and vr != "UI"):
+        for text in _texts(raw, holder):
+            notes.terms |= {text} | {part for part in _alnum(text).split() if vr == "PN" or len(part) >= _SHORTEST_RAW}
+    elif keyword in PLACES:
+        for text in _texts(raw, holder):
+            notes.terms |= {part for part in _alnum(text).split() if part not in words()}
+    elif vr == "UI":
+        notes.uids |= set(_texts(raw, holder))
+    elif vr in ("DA", "DT"):
+        for text in _texts(raw, holder):
+            if found := _DAY.match(text):
+                notes.dates.setdefault("" if private else keyword, set()).add("".join(found.groups()))
+    elif private and vr in _PRIVATE_TEXT and len(walk.raw_value(raw)) <= _LONGEST_PRIVATE:
+        notes.terms |= {number for text in _texts(raw, holder) for number in _NUMBER_IN_TEXT.findall(text)}
+
+
+def _texts(raw: walk.Element, holder: Dataset) -> Iterator[str]:
+    """Yield the components of a value as stripped lower-case text; of a value that breaks its VR, the bytes as text."""
+    try:
+        value = holder[raw.tag].value
+    except walk.FAILURES:
+        value = walk.raw_value(raw)
+    for part in value if isinstance(value, MultiValue) else [value]:
+        text = part.decode("latin-1") if isinstance(part, bytes) else "" if part is None else str(part)
+        if stripped := text.strip(" \0^=").lower():
+            yield stripped
+
+
+def _is_term(term: str) -> bool:
+    letters = set(_alnum(term).replace(" ", ""))
+    return len(term) >= _SHORTEST and len(letters) > 1 and term not in PLACEHOLDERS
+
+
+def _spellings(day: str) -> Iterator[str]:
+    year, month, dom = day[:4], day[4:6], day[6:]
+    yield day
+    for mark in "-/.":
+        yield from (
+            f"{year}{mark}{month}{mark}{dom}",
+            f"{dom}{mark}{month}{mark}{year}",
+            f"{month}{mark}{dom}{mark}{year}",
+        )
+    if month.isdigit() and 1 <= int(month) <= 12:
+        name = _MONTHS[int(month) - 1]
+        yield from (f"{int(dom)} {name} {year}", f"{dom}-{name}-{year}", f"{dom} {name} {year}")
+
+
+def _bounded(term: str, text: str) -> bool:
+    return re.search(rf"(?<![^\W_]){re.escape(term)}(?![^\W_])", text) is not None
+
+
+def _alnum(text: str) -> str:
+    return "".join(char if char.isalnum() else " " for char in text)
+
+
+def _folded(text: str) -> str:
+    return "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))

@@ -1,0 +1,33 @@
+"""Which attributes tell who a patient is, as data: whose values must not survive anywhere in a copy.
+
+This is not the allow-list (`profiles/`): an attribute outside this table is dropped all the same. The words of these
+values are searched for in what is kept. Person names are known by their VR (PN) and need no row here.
+"""
+
+IDENTIFIERS = frozenset(
+    """PatientID OtherPatientIDs IssuerOfPatientID AccessionNumber StudyID AdmissionID DeviceSerialNumber
+    StationName PatientTelephoneNumbers MedicalRecordLocator PatientInsurancePlanCodeSequence
+    FillerOrderNumberImagingServiceRequest PlacerOrderNumberImagingServiceRequest RequestedProcedureID
+    ScheduledProcedureStepID PerformedProcedureStepID ServiceEpisodeID DetectorID PlateID CassetteID GantryID GeneratorID
+    PerformedStationName PerformedStationAETitle ScheduledStationName ScheduledStationAETitle RetrieveAETitle
+    SourceApplicationEntityTitle SendingApplicationEntityTitle ReceivingApplicationEntityTitle TelephoneNumberTrial
+    InstitutionCodeSequence SpecimenIdentifier ContainerIdentifier ClinicalTrialSubjectID ClinicalTrialSubjectReadingID
+    ReferringPhysicianTelephoneNumbers PersonTelephoneNumbers TransducerID UDISequence UniqueDeviceIdentifier
+    """.split()
+)
+"""Values that are one identifier each."""
+
+PLACES = frozenset(
+    """InstitutionName InstitutionAddress InstitutionalDepartmentName PatientAddress PersonAddress CountryOfResidence
+    RegionOfResidence ReferringPhysicianAddress CurrentPatientLocation PatientInstitutionResidence Occupation
+    RequestingService PerformedLocation ScheduledProcedureStepLocation AddressTrial MilitaryRank BranchOfService
+    """.split()
+)
+"""Values whose words point to a place or institution; words of the lexicon ("hospital") are no terms."""
+
+PLACEHOLDERS = frozenset(
+    """anon anonymous anonymized anonymised deidentified removed none null nil unknown unnamed undefined empty
+    not available name patient subject test dummy default other first last noname nnn xxx
+    """.split()
+)
+"""Stand-ins that tools write instead of an identifier; they identify nobody."""

@@ -1,0 +1,306 @@
+"""Looks at every element and every frame of a copy, and writes down what it saw and how much of it.
+
+The verifier's eyes; it gives no verdict and imports nothing of what made the copy. Two parsers read the bytes: pydicom
+for the looking, filmroom's own for counting what there is to look at. It reads no text in pixels (`eyes`).
+
+Sources: PS3.15 E.1.1 (what a copy must and must not have), PS3.10 7.1, PS3.5 A.4, ITU-T T.81 B.1, ITU-T T.800 A.2.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+
+import numpy as np
+import pydicom
+from pydicom._uid_dict import UID_dictionary
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
+from pydicom.errors import InvalidDicomError
+from pydicom.multival import MultiValue
+from pydicom.tag import Tag
+
+from filmroom.deid import eyes
+from filmroom.deid.identifiers import (
+    Identifiers,
+    frame_digests,
+    in_date,
+    in_header_bytes,
+    in_number,
+    in_pixel_bytes,
+    in_text,
+)
+from filmroom.deid.profile import STAMPED, Action, Profile, Rule, codes
+from filmroom.dicom import encode, pixels, walk
+from filmroom.errors import Unreadable
+from filmroom.records import Coverage, Finding, Severity
+
+_META = frozenset({0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00020012, 0x00020013})
+_PIXEL_DATA = Tag("PixelData")
+_METHOD_CODES = "DeidentificationMethodCodeSequence"
+_CODE_TAGS = frozenset(map(Tag, ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")))
+_NAMES = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "PatientID")
+_TYPE_1 = (
+    *_NAMES,
+    *("Rows", "Columns", "BitsAllocated", "BitsStored", "SamplesPerPixel", "PhotometricInterpretation", "PixelData"),
+)
+_TEXTS = frozenset("AE CS LO LT PN SH ST UC UR UT".split())
+_NUMBERS = frozenset({"DS", "IS"})
+_NATIVE = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"})
+_BIG = "1.2.840.10008.1.2.2"
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+_ITEM_END = 8
+_MAKER = re.compile(r"filmroom deid \d+")
+_FAILURES = (*walk.FAILURES, InvalidDicomError)
+
+
+@dataclass(slots=True)
+class Inspection:
+    """What was seen. `names` are the copy's own pseudonymous ID and UIDs by keyword."""
+
+    profile: Profile
+    forbidden: Identifiers
+    sop_class: str = ""
+    names: dict[str, str] = field(default_factory=dict)
+    findings: set[Finding] = field(default_factory=set)
+    elements: int = 0
+    elements_present: int = 0
+    frames: int = 0
+    frames_present: int = 0
+
+    def fail(self, code: str, place: str = "") -> None:
+        self.findings.add(Finding(code, Severity.ERROR, place))
+
+    @property
+    def coverage(self) -> Coverage:
+        return Coverage(
+            elements=self.elements,
+            elements_present=self.elements_present,
+            frames=self.frames,
+            frames_present=self.frames_present,
+            identifiers=self.forbidden.count,
+        )
+
+
+def inspect(output: bytes, forbidden: Identifiers, profile: Profile) -> Inspection:
+    """Return what there is to see in a copy. Never raises for what the bytes hold: `unreadable` is a finding.
+
+    An ERROR finding `not-covered` says that not everything was looked at.
+    """
+    seen = Inspection(profile, forbidden)
+    try:
+        dataset = pydicom.dcmread(BytesIO(output))
+        seen.sop_class = str(dataset.get("SOPClassUID", ""))
+        seen.elements_present = _count(output)
+        _look_at_file(output, dataset, seen)  # first, while elements still know where they lie in the file
+        rules = profile.rules.get(seen.sop_class)
+        if rules is None:
+            seen.fail("sop-class-not-supported", "SOPClassUID")
+        else:
+            _look_at_elements(dataset, rules, seen)
+            _look_at_stamp(dataset, seen)
+        _look_at_pixels(dataset, seen)
+        seen.names = {keyword: str(dataset.get(keyword) or "") for keyword in _NAMES}
+        seen.findings.update(eyes.look(dataset, overlays=forbidden.overlays))
+    except (*_FAILURES, Unreadable):
+        seen.fail("unreadable")
+    if not seen.coverage.is_full:
+        seen.fail("not-covered")
+    return seen
+
+
+def _count(output: bytes) -> int:
+    """Return how many elements the bytes hold at every depth, the file's header included, as filmroom's parser sees it."""
+    reading = walk.walk(output)
+    if reading.reasons:
+        raise Unreadable("the copy does not read back", "")
+    return sum(1 for part in (reading.dataset.file_meta, reading.dataset) for _ in walk.nested(part))
+
+
+# -- the file ------------------------------------------------------------------------------------------------------
+
+
+def _look_at_file(output: bytes, dataset: Dataset, seen: Inspection) -> None:
+    if any(output[:128]):
+        seen.fail("preamble")
+    meta = dataset.file_meta
+    for element in meta:
+        seen.elements += 1
+        if int(element.tag) not in _META:
+            seen.fail("file-meta", walk.name_of(int(element.tag)))
+    if str(meta.get("MediaStorageSOPInstanceUID")) != str(dataset.get("SOPInstanceUID")):
+        seen.fail("file-meta", "MediaStorageSOPInstanceUID")
+    if str(meta.get("ImplementationClassUID")) != encode.IMPLEMENTATION_UID:
+        seen.fail("file-meta", "ImplementationClassUID")
+    if str(meta.get("TransferSyntaxUID")) == _DEFLATED:
+        seen.fail("transfer-syntax", "TransferSyntaxUID")  # its bytes cannot be searched
+    header, pixel_bytes, rest = _parts(output, dataset)
+    if rest:
+        seen.fail("trailing-bytes", "PixelData")
+    if in_header_bytes(_without_stamp(header, seen), seen.forbidden):
+        seen.fail("identifier-in-bytes")
+    if str(meta.get("TransferSyntaxUID")) not in _NATIVE and in_pixel_bytes(pixel_bytes, seen.forbidden):
+        seen.fail("identifier-in-bytes", "PixelData")
+
+
+def _without_stamp(header: bytes, seen: Inspection) -> bytes:
+    """Return the header without the texts that every copy of this profile has, so that they match nobody's name."""
+    profile = seen.profile
+    meanings = [meaning for _, meaning in codes(profile, seen.sop_class)] if seen.sop_class in profile.rules else []
+    for text in (f"profile {profile.name}"[:64], profile.digest.hex, *meanings):
+        header = header.replace(text.encode(), b"\0")
+    return header
+
+
+def _parts(output: bytes, dataset: Dataset) -> tuple[bytes, bytes, bytes]:
+    """Return the bytes before Pixel Data's value, the value, and what follows it that does not belong to it."""
+    raw: object = dataset.get_item(_PIXEL_DATA) if _PIXEL_DATA in dataset else None
+    if not isinstance(raw, RawDataElement) or raw.value is None:
+        return output, b"", b""
+    start, end = raw.value_tell, raw.value_tell + len(raw.value)
+    rest = output[end:]
+    if raw.length == walk.UNDEFINED:
+        rest = rest[_ITEM_END:]
+    return output[:start], output[start:end], rest
+
+
+# -- the elements --------------------------------------------------------------------------------------------------
+
+
+def _look_at_elements(dataset: Dataset, rules: Mapping[int, Rule], seen: Inspection) -> None:
+    for element, path, stamped in _every(dataset):
+        seen.elements += 1
+        rule = rules.get(int(element.tag))
+        if stamped:
+            continue  # compared as a whole by _look_at_stamp
+        if element.tag.is_private:
+            seen.fail("private", "")
+        elif rule is None:
+            seen.fail("not-allowed", path)
+        else:
+            if not set(str(element.VR).split(" or ")) <= set(rule.vrs):
+                seen.fail("vr", path)
+            _look_at_value(element, rule, path, seen)
+    for keyword in _TYPE_1:
+        if keyword not in dataset or dataset[keyword].is_empty:
+            seen.fail("required-missing", keyword)
+
+
+def _every(dataset: Dataset, path: str = "", stamped: bool = False) -> Iterator[tuple[DataElement, str, bool]]:
+    """Yield every element with its path, and whether it is, or lies in, one that says what was done."""
+    for element in dataset:
+        name = path + walk.name_of(int(element.tag))
+        own = stamped or (not path and element.keyword in STAMPED)
+        yield element, name, own
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from _every(item, f"{name}.", own)
+
+
+def _look_at_value(element: DataElement, rule: Rule, path: str, seen: Inspection) -> None:
+    """Compare one value with the source's identifiers and with what its rule promises."""
+    vr, forbidden = str(element.VR), seen.forbidden
+    if element.VR == "SQ" or element.is_empty or element.tag == _PIXEL_DATA:
+        return
+    if rule.action is Action.EMPTY:
+        seen.fail("not-empty", path)
+    for part in element.value if isinstance(element.value, MultiValue) else [element.value]:
+        text = part.decode("latin-1") if isinstance(part, bytes) else str(part)
+        if vr == "UI":
+            if text in forbidden.uids:
+                seen.fail("uid-survives", path)
+            if text not in UID_dictionary and not (rule.action is Action.UID and text.startswith("2.25.")):
+                seen.fail("uid-not-mapped", path)
+        elif vr in ("DA", "DT"):
+            if rule.action is not Action.REPLACE and in_date(element.keyword, text, forbidden):
+                seen.fail("date-survives", path)
+        elif vr in _NUMBERS:
+            if in_number(text, forbidden):
+                seen.fail("identifier-survives", path)
+        elif vr in _TEXTS or isinstance(part, bytes):
+            if not text.isascii() and not isinstance(part, bytes):
+                seen.fail("not-ascii", path)  # no lexicon word, code or pseudonym is
+            if in_text(text, forbidden):
+                seen.fail("identifier-survives", path)
+
+
+def _look_at_stamp(dataset: Dataset, seen: Inspection) -> None:
+    """Compare what the copy says about itself with what was to be done (PS3.15 E.1.1)."""
+    profile = seen.profile
+    if str(dataset.get("PatientIdentityRemoved")) != "YES":
+        seen.fail("required-missing", "PatientIdentityRemoved")
+    method = dataset.get("DeidentificationMethod")
+    said = [str(part) for part in method] if isinstance(method, MultiValue) else []
+    if (
+        len(said) != 3
+        or not _MAKER.fullmatch(said[0])
+        or said[1:] != [f"profile {profile.name}"[:64], profile.digest.hex]
+    ):
+        seen.fail("method", "DeidentificationMethod")
+    items = dataset.get(_METHOD_CODES) or []
+    stated = [(str(item.get("CodeValue")), str(item.get("CodeMeaning"))) for item in items]
+    plain = all(set(item.keys()) == _CODE_TAGS and item.CodingSchemeDesignator == "DCM" for item in items)
+    if not plain or stated != list(codes(profile, seen.sop_class)):
+        seen.fail("method", _METHOD_CODES)
+    expected = "MODIFIED" if profile.shifts_dates else "REMOVED"
+    if str(dataset.get("LongitudinalTemporalInformationModified")) != expected:
+        seen.fail("method", "LongitudinalTemporalInformationModified")
+
+
+# -- the pixels ----------------------------------------------------------------------------------------------------
+
+
+def _look_at_pixels(dataset: Dataset, seen: Inspection) -> None:
+    """Decode every frame, compare it with the source's, and look for places in the value that are no pixels."""
+    seen.frames_present = pixels.frame_count(dataset)
+    digests, source = frame_digests(dataset), seen.forbidden.frames
+    if digests is None or source is None:
+        seen.fail("pixels-not-decoded", "PixelData")
+    else:
+        seen.frames = len(digests)
+        if digests != source:
+            seen.fail("pixels-differ", "PixelData")
+    if _PIXEL_DATA not in dataset:
+        return
+    syntax = str(dataset.file_meta.get("TransferSyntaxUID"))
+    if syntax in _NATIVE:
+        _look_at_words(dataset, syntax, seen)
+    elif any(map(_has_text_segment, generate_frames(dataset.PixelData, number_of_frames=seen.frames_present))):
+        seen.fail("pixel-segment", "PixelData")
+
+
+def _look_at_words(dataset: Dataset, syntax: str, seen: Inspection) -> None:
+    """Check that the value is as long as the image and that no word uses bits that the image does not."""
+    allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
+    values = int(dataset.Rows) * int(dataset.Columns) * int(dataset.SamplesPerPixel) * seen.frames_present
+    if str(dataset.PhotometricInterpretation).endswith("_422"):
+        values = values * 2 // 3
+    size = (values * allocated + 7) // 8
+    if len(dataset.PixelData) != size + size % 2 or any(dataset.PixelData[size:]):
+        seen.fail("pixel-length", "PixelData")
+    if allocated == stored:
+        return
+    order = ">" if syntax == _BIG else "<"
+    unused = np.frombuffer(dataset.PixelData[:size], f"{order}i{allocated // 8}") >> int(
+        dataset.get("HighBit", stored - 1)
+    )
+    allowed = [(0, 1)]  # nothing above the highest bit
+    if int(dataset.get("PixelRepresentation", 0)) == 1:
+        allowed.append((0, -1))  # or the sign, all the way up
+    if not any(np.isin(unused, pair).all() for pair in allowed):
+        seen.fail("unused-bits", "PixelData")
+
+
+def _has_text_segment(frame: bytes) -> bool:
+    """Say whether a JPEG, JPEG-LS or JPEG 2000 frame has a comment or application segment before its first scan or tile."""
+    jpeg, jpeg_2000 = frame[:2] == b"\xff\xd8", frame[:2] == b"\xff\x4f"
+    at = 2
+    while (jpeg or jpeg_2000) and at + 4 <= len(frame) and frame[at] == 0xFF:
+        marker = frame[at + 1]
+        if marker in (0xDA, 0x90) and (jpeg or marker == 0x90):
+            break
+        if marker == (0xFE if jpeg else 0x64) or (jpeg and 0xE1 <= marker <= 0xEF and marker != 0xEE):
+            return True
+        at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+    return False

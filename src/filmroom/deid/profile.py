@@ -1,0 +1,255 @@
+"""De-identification profiles: what happens to which attribute of which SOP class, as data.
+
+A profile is an allow-list (`profiles/*.toml`, or a site's own file): what it does not name is dropped, a SOP class that
+it does not name is refused. This module reads and checks profiles and touches no image. Its rules:
+
+- A keyword has one action in a class, and that action can serve the attribute's value representation: text is never
+  simply kept, dates never kept, UIDs kept only where they name a class or a coding scheme.
+- The CID 7050 codes of a profile are derived from its rules, so that a file cannot claim what it does not do.
+
+Sources: PS3.15 Annex E, PS3.16 CID 7050, PS3.6 (through pydicom's dictionary).
+"""
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from importlib import resources
+from pathlib import Path
+
+from pydicom._uid_dict import UID_dictionary
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+
+from filmroom.errors import Invalid, NotFound
+from filmroom.ids import Digest, check_name
+
+DEFAULT = "research"
+
+
+class Action(StrEnum):
+    """What can be done to an attribute; what is in no list is dropped."""
+
+    KEEP = "keep"
+    EMPTY = "empty"
+    REPLACE = "replace"
+    PSEUDONYM = "pseudonym"
+    UID = "uid"
+    SHIFT_DATE = "shift-date"
+    AGE = "age"
+    CLEAN_DESCRIPTOR = "clean-descriptor"
+    CODE = "code"
+
+
+SENTENCES: Mapping[Action, str] = {
+    Action.KEEP: "kept where the value is well formed and made of defined terms; the items of a sequence are cleaned",
+    Action.EMPTY: "present without a value",
+    Action.REPLACE: "replaced by a fixed stand-in",
+    Action.PSEUDONYM: "replaced by the patient's pseudonym in the project",
+    Action.UID: "replaced by another UID, the same for the same UID throughout the project",
+    Action.SHIFT_DATE: "moved by the patient's own number of days, the same for all of the patient's dates",
+    Action.AGE: "kept; above 89 years it becomes 090Y",
+    Action.CLEAN_DESCRIPTOR: "reduced to words of the radiology lexicon and protocol-like tokens",
+    Action.CODE: "kept where it is a code, designator or unit of a public coding scheme",
+}
+
+_TEXT = frozenset("LO SH ST LT UC UT".split())
+_ROOM_FOR: Mapping[Action, frozenset[str]] = {
+    Action.KEEP: frozenset("AT CS DS FD FL IS OB OD OF OL OV OW SL SQ SS SV TM UI UL US UV".split()),
+    Action.EMPTY: _TEXT | frozenset("AE AS CS DA DS DT IS PN TM SQ UR".split()),
+    Action.REPLACE: _TEXT | frozenset("AS CS DA DS DT IS PN TM".split()),
+    Action.PSEUDONYM: frozenset("LO SH PN".split()),
+    Action.UID: frozenset({"UI"}),
+    Action.SHIFT_DATE: frozenset({"DA", "DT"}),
+    Action.AGE: frozenset({"AS"}),
+    Action.CLEAN_DESCRIPTOR: _TEXT | {"CS"},
+    Action.CODE: frozenset("SH LO UC".split()),
+}
+_KEPT_UIDS = frozenset({"SOPClassUID", "ReferencedSOPClassUID", "CodingSchemeUID", "ContextUID", "MappingResourceUID"})
+_KEPT_BYTES = frozenset(
+    """PixelData RedPaletteColorLookupTableData GreenPaletteColorLookupTableData
+    BluePaletteColorLookupTableData""".split()
+)
+_NEEDED: Mapping[str, Action] = {
+    "SOPClassUID": Action.KEEP,
+    "SOPInstanceUID": Action.UID,
+    "StudyInstanceUID": Action.UID,
+    "SeriesInstanceUID": Action.UID,
+    "Modality": Action.KEEP,
+    "PatientID": Action.PSEUDONYM,
+    "PixelData": Action.KEEP,  # no documents, waveforms or reports
+}
+STAMPED = (
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
+    "LongitudinalTemporalInformationModified",
+)
+"""What every copy carries, whatever its profile says (PS3.15 E.1.1)."""
+
+_DESCRIPTORS = frozenset({"StudyDescription", "SeriesDescription", "ProtocolName"})
+_CHARACTERISTICS = frozenset({"PatientSex", "PatientAge", "PatientSize", "PatientWeight"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What happens to one attribute. `vrs` are the value representations that the dictionary gives it."""
+
+    keyword: str
+    action: Action
+    vrs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """A checked profile. `digest` is that of `text`; `rules` is keyed by SOP Class UID and then by tag."""
+
+    name: str
+    digest: Digest
+    text: str = field(repr=False)
+    shifts_dates: bool
+    rules: Mapping[str, Mapping[int, Rule]] = field(repr=False)
+
+
+def shipped() -> tuple[str, ...]:
+    """Return the names of the profiles that come with filmroom, the default first."""
+    return (DEFAULT, "basic")
+
+
+def load(name_or_path: str) -> Profile:
+    """Return the shipped profile of that name, or the one in the TOML file at that path.
+
+    Raises NotFound, or Invalid naming the line or the key at fault.
+    """
+    if name_or_path in shipped():
+        place = resources.files("filmroom.deid").joinpath(f"profiles/{name_or_path}.toml")
+        return parse(place.read_text(encoding="utf-8"))
+    known = ", ".join(shipped())
+    try:
+        return parse(Path(name_or_path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a path with a null
+        raise NotFound(f"there is no profile {name_or_path!r}", f"name {known}, or a UTF-8 TOML file") from error
+
+
+def parse(text: str) -> Profile:
+    """Return the profile that `text` (TOML) describes. Raises Invalid naming the line or the key at fault."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise Invalid(f"the profile is not TOML: {error}", "mend that line") from None
+    if extra := sorted(document.keys() - {"name", "dates", "groups", "classes"}):
+        raise _at(extra[0], "is not a key of a profile")
+    name, dates = document.get("name"), document.get("dates")
+    if not isinstance(name, str):
+        raise _at("name", "must be a string")
+    if dates not in ("shift", "remove"):
+        raise _at("dates", "must be shift or remove")
+    groups = {group: dict(_group(group, table)) for group, table in _table(document, "groups")}
+    rules = dict(_class(title, names, groups) for title, names in _table(document, "classes"))
+    actions = {rule.action for of_class in rules.values() for rule in of_class.values()}
+    if dates == "remove" and Action.SHIFT_DATE in actions:
+        raise _at("dates", "is remove, yet an attribute is to be shifted")
+    return Profile(
+        name=check_name(name),
+        digest=Digest.of(text.encode()),
+        text=text,
+        shifts_dates=dates == "shift",
+        rules=rules,
+    )
+
+
+def describe(profile: Profile) -> list[tuple[str, str]]:
+    """Return every attribute that can survive, by keyword, with what happens to it in words."""
+    said: dict[str, set[str]] = {}
+    for of_class in profile.rules.values():
+        for rule in of_class.values():
+            said.setdefault(rule.keyword, set()).add(SENTENCES[rule.action])
+    return [(keyword, "; or ".join(sorted(sentences))) for keyword, sentences in sorted(said.items())]
+
+
+def codes(profile: Profile, sop_class: str) -> tuple[tuple[str, str], ...]:
+    """Return the (code value, meaning) pairs of CID 7050 that the rules of this class carry out."""
+    rules = profile.rules[sop_class].values()
+    told = {(rule.keyword, rule.action) for rule in rules}
+    applied = [("113100", "Basic Application Confidentiality Profile")]
+    if any((keyword, Action.CLEAN_DESCRIPTOR) in told for keyword in _DESCRIPTORS):
+        applied.append(("113105", "Clean Descriptors Option"))
+    if any(rule.action is Action.SHIFT_DATE for rule in rules):
+        applied.append(("113107", "Retain Longitudinal Temporal Information Modified Dates Option"))
+    if any(keyword in _CHARACTERISTICS and action in (Action.KEEP, Action.AGE) for keyword, action in told):
+        applied.append(("113108", "Retain Patient Characteristics Option"))
+    return tuple(applied)
+
+
+def _table(document: Mapping[str, object], key: str) -> Iterable[tuple[str, object]]:
+    table = document.get(key)
+    if not isinstance(table, dict) or not table:
+        raise _at(key, "must be a table with at least one entry")
+    return table.items()
+
+
+def _group(group: str, table: object) -> Iterator[tuple[str, Rule]]:
+    if not isinstance(table, dict):
+        raise _at(f"groups.{group}", "must be a table of actions")
+    seen: set[str] = set()
+    for action, keywords in table.items():
+        place = f"groups.{group}.{action}"
+        if action not in set(Action):
+            raise _at(place, f"is no action; the actions are {', '.join(Action)}")
+        if not isinstance(keywords, str):
+            raise _at(place, "must be a string of keywords")
+        for keyword in keywords.split():
+            if keyword in seen:
+                raise _at(place, f"names {keyword}, which the group has already")
+            seen.add(keyword)
+            yield keyword, _rule(keyword, Action(action), place)
+
+
+def _rule(keyword: str, action: Action, place: str) -> Rule:
+    tag = tag_for_keyword(keyword)
+    if tag is None:
+        raise _at(place, f"names {keyword}, which is no attribute of PS3.6")
+    vrs = tuple(dictionary_VR(tag).split(" or "))
+    fits = _ROOM_FOR[action].issuperset(vrs) and keyword not in STAMPED
+    if action is Action.KEEP and "UI" in vrs:
+        fits = keyword in _KEPT_UIDS
+    elif action is Action.KEEP and any(vr.startswith("O") for vr in vrs):
+        fits = keyword in _KEPT_BYTES
+    if not fits:
+        raise _at(place, f"names {keyword} ({' or '.join(vrs)}), for which this action is not open")
+    return Rule(keyword, action, vrs)
+
+
+def _class(title: str, names: object, groups: Mapping[str, Mapping[str, Rule]]) -> tuple[str, dict[int, Rule]]:
+    place = f"classes.{title!r}"
+    # a retired class can have the name of the one that replaced it
+    current = (
+        uid
+        for uid, (name, kind, _, retired, _) in UID_dictionary.items()
+        if (name, kind, retired) == (title, "SOP Class", "")
+    )
+    uid = next(current, None)
+    if uid is None:
+        raise _at(place, "is no SOP Class of PS3.6")
+    if not isinstance(names, str):
+        raise _at(place, "must be a string of group names")
+    rules: dict[str, Rule] = {}
+    for name in names.split():
+        if name not in groups:
+            raise _at(place, f"names the group {name}, which does not exist")
+        for keyword, rule in groups[name].items():
+            if rules.setdefault(keyword, rule) != rule:
+                raise _at(place, f"has two actions for {keyword}")
+    for keyword, action in _NEEDED.items():
+        if keyword not in rules or rules[keyword].action is not action:
+            raise _at(place, f"needs {keyword} with the action {action}")
+    return uid, {_tag(keyword): rule for keyword, rule in rules.items()}
+
+
+def _tag(keyword: str) -> int:
+    tag = tag_for_keyword(keyword)
+    assert tag is not None, "checked by _rule"
+    return int(tag)
+
+
+def _at(key: str, what: str) -> Invalid:
+    return Invalid(f"profile: {key} {what}", "mend that key")

@@ -1,0 +1,122 @@
+"""Each action on single values."""
+
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from filmroom.deid import actions
+from filmroom.deid.actions import Context
+
+WHO = Context("PSUBJECT", 70, lambda uid: f"2.25.{len(uid)}", frozenset({"smith", "baker", "482913"}))
+NOBODY = Context("PSUBJECT", 70, lambda uid: f"2.25.{len(uid)}", frozenset())
+
+BENIGN = """AX T2 FLAIR; SAG T1 MPRAGE 1.0mm iso; CT CHEST W CONTRAST; P4^P101^S108^I0, Gated, 0.0%; 4.6 COLONOSCOPY (ACRIN)
+XR CHEST AP PORTABLE; DWI b1000 ADC; LIVER 3 PHASE; Neck^NeckRoutine (Adult); MAMMO SCREENING BILAT TOMO; RT Hand PA/LAT
+Localizer; Dose Report; TOF MRA Circle of Willis; Hashimoto thyroiditis follow up; Baker cyst popliteal; STIR COR
+Parkinson disease protocol; Harris-Benedict; Cobb angle scoliosis; Murphy sign positive; Couinaud segment IV
+Topogram 0.6 T20f; WB PET CTAC; ep2d_diff_mddw_20_p2; Thorax^01_LungLowDose (Adult); Recon 3: LUNG; AbdPelvis 5.0 B40f
+Screen Save; KEY IMAGES; Fleischner follow-up; Bosniak II cyst; Le Fort II fracture; Schmorl node L4; Salter-Harris II
+Chiari malformation; Ewing sarcoma; Wilson disease liver; Crohn enterography; Meckel scan""".replace("\n", "; ")
+
+
+@pytest.mark.parametrize("text", BENIGN.split("; "))
+def test_protocol_words_survive(text: str) -> None:
+    assert actions.clean_descriptor("LO", text, NOBODY) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("CT for John Smith", "CT for"),
+        ("SMITH, JOHN AX T2", "AX T2"),
+        ("CHEST PA - Smith^John", "CHEST PA"),
+        ("Pt Smith DOB 03/14/1957 fu", None),
+        ("per Dr. Baker 555-212-3344", "per"),
+        ("MRN 00482913 comparison", "comparison"),
+        ("scan 2021-05-11 at bedside", "scan at"),
+        ("seen 11 May 2021", None),
+        ("seen May 11, 2021", None),
+        ("00482913_Smith_brain", "brain"),
+        ("Müller chest", "chest"),
+        ("Baker cyst", "cyst"),
+        ("chest 1957", "chest"),
+    ],
+)
+def test_names_numbers_and_dates_do_not(text: str, left: str | None) -> None:
+    assert actions.clean_descriptor("LO", text, WHO) == left
+    upper = actions.clean_descriptor("LO", text.upper(), WHO)
+    assert (upper or "").lower() == (left or "").lower()
+
+
+def test_an_eponym_behind_a_title_is_a_person() -> None:
+    assert actions.clean_descriptor("LO", "Dr. Baker chest", NOBODY) == "chest"
+    assert actions.clean_descriptor("LO", "Baker cyst", NOBODY) == "Baker cyst"
+
+
+@given(st.text(max_size=64))
+def test_cleaning_twice_changes_nothing_and_leaves_ascii(text: str) -> None:
+    once = actions.clean_descriptor("LO", text, WHO)
+    if once is not None:
+        assert once.isascii()
+        assert "smith" not in once.lower().split()
+        again = actions.clean_descriptor("LO", once, WHO)
+        assert again is None or set(again.split()) <= set(once.split())
+
+
+@given(st.dates(date(1930, 1, 1), date(2030, 1, 1)), st.dates(date(1930, 1, 1), date(2030, 1, 1)))
+def test_intervals_are_kept_and_dates_agree_with_datetimes(first: date, second: date) -> None:
+    moved = [actions.shift_date("DA", f"{day:%Y%m%d}", WHO) for day in (first, second)]
+    days = [date.fromisoformat(f"{text[:4]}-{text[4:6]}-{text[6:]}") for text in moved if text]
+    assert days[0] - first == timedelta(days=70)
+    assert days[1] - days[0] == second - first
+    assert actions.shift_date("DT", f"{first:%Y%m%d}101112.25+0100", WHO) == f"{moved[0]}101112.25+0100"
+
+
+@pytest.mark.parametrize("text", ["", "2021", "202113", "20211350", "20210511-20210512", "today", "99991230"])
+def test_what_is_no_whole_date_goes(text: str) -> None:
+    assert actions.shift_date("DA", text, WHO) is None
+
+
+@pytest.mark.parametrize(
+    ("given_age", "left"),
+    [
+        ("089Y", "089Y"),
+        ("090Y", "090Y"),
+        ("095Y", "090Y"),
+        ("999M", "999M"),
+        ("006W", "006W"),
+        ("old", None),
+        ("", None),
+    ],
+)
+def test_ages_above_89_become_90(given_age: str, left: str | None) -> None:
+    assert actions.age("AS", given_age, WHO) == left
+
+
+def test_standard_uids_stay_and_no_other() -> None:
+    assert actions.uid("UI", "1.2.840.10008.1.1", WHO) == "1.2.840.10008.1.1"
+    assert actions.uid("UI", "1.2.840.10008.1.1.20210511", WHO) == "2.25.26"
+    assert actions.keep("UI", "1.2.840.10008.5.1.4.1.1.2", WHO) == "1.2.840.10008.5.1.4.1.1.2"
+    assert actions.keep("UI", "1.2.840.10008.482913", WHO) is None
+
+
+def test_keep_asks_for_the_form_of_the_vr_and_for_nobody_s_name() -> None:
+    assert actions.keep("CS", "ORIGINAL", WHO) == "ORIGINAL"
+    assert actions.keep("CS", "SMITH", WHO) is None
+    assert actions.keep("CS", "11. Mai 2021, Station 5", WHO) is None
+    assert actions.keep("IS", "482913", WHO) is None
+    assert actions.keep("IS", "482913", NOBODY) == "482913"
+    assert actions.keep("TM", "10:11", WHO) is None
+    assert actions.keep("LO", "anything", WHO) is None
+
+
+@pytest.mark.parametrize("text", ["T-D3000", "113100", "RID1234", "UCUM", "mm", "24627-2"])
+def test_public_codes_stay(text: str) -> None:
+    assert actions.code("SH", text, WHO) == text
+
+
+@pytest.mark.parametrize("text", ["482913", "SMITH", "ZQ01PLNT", "99LOCAL"])
+def test_other_codes_go(text: str) -> None:
+    assert actions.code("SH", text, WHO) is None

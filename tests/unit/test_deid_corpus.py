@@ -1,0 +1,43 @@
+"""Every sample file gets a verdict, and no copy has its source's UIDs."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from filmroom.deid import profile, verify
+from filmroom.deid.apply import Applied, apply
+from filmroom.deid.pseudonym import Pseudonyms
+from filmroom.dicom import parse, walk
+
+CORPUS = Path(__file__).resolve().parents[2] / ".." / "shared" / "corpus"
+RESEARCH, PSEUDONYMS = profile.load("research"), Pseudonyms(b"k" * 32)
+EVERY = 4  # a quarter of the corpus keeps this test fast
+
+
+def samples() -> Iterator[bytes]:
+    files = sorted(path for path in CORPUS.rglob("*") if path.is_file() and path.stat().st_size < 1 << 20)
+    return (path.read_bytes() for path in files[::EVERY])
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="the sample corpus is not beside the checkout")
+def test_every_file_gets_a_verdict_and_no_copy_has_a_uid_of_its_source() -> None:
+    verdicts: Counter[str] = Counter()
+    for data in samples():
+        copy = apply(data, RESEARCH, PSEUDONYMS)
+        if not isinstance(copy, Applied):
+            assert copy.reasons
+            verdicts["refused"] += 1
+            continue
+        source = parse.read(data)
+        for keyword in ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
+            uid = walk.raw_value(source.get_item(keyword)).strip(b" \0")
+            assert len(uid) < 10 or uid not in copy.data
+        verdict = verify.verify(copy.data, verify.identifiers(data), RESEARCH)
+        if isinstance(verdict, verify.Passed):
+            verdicts["clean"] += 1
+        else:
+            verdicts["review" if verdict.needs_eyes_only else "residue"] += 1
+    assert verdicts["clean"] > 20 and verdicts["review"] > 5
+    assert verdicts["residue"] <= verdicts["clean"] // 20, verdicts

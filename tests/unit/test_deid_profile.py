@@ -1,0 +1,70 @@
+"""Profiles are data; a wrong one is refused with the place of the fault."""
+
+from pathlib import Path
+
+import pytest
+
+from filmroom.deid import profile
+from filmroom.errors import Invalid, NotFound
+from filmroom.ids import Digest
+
+GOOD = profile.load("research").text
+CT = "1.2.840.10008.5.1.4.1.1.2"
+
+
+@pytest.mark.parametrize("name", profile.shipped())
+def test_a_shipped_profile_loads_under_its_own_name(name: str) -> None:
+    loaded = profile.load(name)
+    assert loaded.name == name
+    assert loaded.digest == Digest.of(loaded.text.encode())
+    assert len(loaded.rules) >= 20
+    assert all(sentence for _, sentence in profile.describe(loaded))
+
+
+@pytest.mark.parametrize("name", profile.shipped())
+def test_no_document_report_plan_or_waveform_has_rules(name: str) -> None:
+    refused = {"88.11", "104.1", "66", "481.3", "481.5", "11.1", "88.59", "9.1.1"}
+    assert not {f"1.2.840.10008.5.1.4.1.1.{end}" for end in refused} & profile.load(name).rules.keys()
+
+
+def test_the_codes_say_what_the_rules_do() -> None:
+    research = [code for code, _ in profile.codes(profile.load("research"), CT)]
+    assert research == ["113100", "113105", "113107", "113108"]
+    assert [code for code, _ in profile.codes(profile.load("basic"), CT)] == ["113100"]
+
+
+def test_a_site_s_own_profile_is_read_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(GOOD.replace('name = "research"', 'name = "own"'), encoding="utf-8")
+    assert profile.load(str(path)).name == "own"
+
+
+def test_a_profile_that_is_not_there() -> None:
+    with pytest.raises(NotFound, match="nowhere"):
+        profile.load("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ('dates = "shift"', "dates = shift", "line"),
+        ('dates = "shift"', 'dates = "remove"', "dates"),
+        ('dates = "shift"', 'dates = "perhaps"', "dates"),
+        ('name = "research"', 'name = "Not A Name"', "name"),
+        ('name = "research"', 'title = "research"', "title"),
+        ('keep = "PatientSex', 'keep = "PatientName PatientSex', "PatientName"),
+        ('keep = "PatientSex', 'keep = "StudyDate PatientSex', "StudyDate"),
+        ('keep = "PatientSex', 'keep = "SOPInstanceUID PatientSex', "SOPInstanceUID"),
+        ('keep = "PatientSex', 'keep = "EncapsulatedDocument PatientSex', "EncapsulatedDocument"),
+        ('keep = "PatientSex', 'keep = "PatientSecks', "PatientSecks"),
+        ('keep = "PatientSex', 'guard = "PatientSex', "guard"),
+        ('pseudonym = "PatientName PatientID"', 'pseudonym = "PatientName"', "PatientID"),
+        ('"CT Image Storage" = "instance', '"CT Image Storage" = "nothing', "nothing"),
+        ('"CT Image Storage"', '"CT Picture Storage"', "CT Picture Storage"),
+    ],
+)
+def test_a_fault_is_named(before: str, after: str, named: str) -> None:
+    assert before in GOOD
+    text = GOOD.replace(before, after, 1)
+    with pytest.raises(Invalid, match=named):
+        profile.parse(text)

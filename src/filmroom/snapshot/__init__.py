@@ -1,0 +1,1 @@
+"""Cohort + labels + clean instances -> a signed manifest. Metadata only; no pixels are touched."""

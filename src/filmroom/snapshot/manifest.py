@@ -1,0 +1,143 @@
+"""What exactly a snapshot is: rows, their Merkle root, and the root document whose digest is the snapshot's id.
+
+The bytes that are hashed are described in docs/formats/snapshot.md, with an example that a test checks. Rows hold
+pseudonyms and commitments only; where the ciphertext lies is kept beside the manifest, not in it, so that building the
+same thing again reaches the same root although encryption is randomised.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from filmroom.canon import Json, canonical, digest_of, rfc3339
+from filmroom.crypto import merkle
+from filmroom.errors import Corrupt
+from filmroom.ids import Digest, Versioned
+from filmroom.records import Row
+from filmroom.snapshot.split import Split
+
+PAYLOAD_TYPE = "application/vnd.filmroom.snapshot+json"
+FORMAT = 1
+ROWS_PER_FILE = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """What a snapshot was asked to be. The same definition over the same facts gives the same root."""
+
+    project: str
+    where: str
+    label_sets: tuple[Versioned, ...]
+    split: Split
+    profile: Digest
+    verifier: str
+
+    def document(self) -> dict[str, Json]:
+        return {
+            "project": self.project,
+            "where": self.where,
+            "labels": [str(each) for each in self.label_sets],
+            "split": str(self.split),
+            "seed": str(self.split.seed),
+            "profile": str(self.profile),
+            "verifier": self.verifier,
+        }
+
+    @property
+    def digest(self) -> Digest:
+        return digest_of(self.document())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What else the root document records: when and by whom, from which catalog state, by which code."""
+
+    catalog_sequence: int
+    code: Mapping[str, str]
+    frozen_at: datetime
+    frozen_by: str
+    parent: Digest | None
+
+
+def in_order(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows in the manifest's order, which does not depend on the order in which they were found."""
+    return sorted(rows, key=lambda row: (row.subject, row.study_uid, row.series_uid, row.sop_uid))
+
+
+def row_bytes(row: Row) -> bytes:
+    """Return the canonical bytes of a row: what a leaf of the snapshot's Merkle tree is made of."""
+    return canonical(row)
+
+
+def root_of(rows: Iterable[Row]) -> Digest:
+    """Return the RFC 6962 Merkle root over rows in the manifest's order."""
+    return Digest(merkle.root(row_bytes(row) for row in rows).hex())
+
+
+def row_files(rows: Sequence[Row]) -> list[tuple[str, bytes]]:
+    """Return the named files of the manifest's rows, a row a line."""
+    return [
+        (
+            f"rows-{start // ROWS_PER_FILE:04d}.jsonl",
+            b"".join(row_bytes(row) + b"\n" for row in rows[start : start + ROWS_PER_FILE]),
+        )
+        for start in range(0, len(rows), ROWS_PER_FILE)
+    ]
+
+
+def read_rows(data: bytes) -> Iterator[Row]:
+    """Read one row file. Raises Corrupt where a line is not a row."""
+    for number, line in enumerate(data.splitlines(), start=1):
+        try:
+            fields = json.loads(line)
+            yield Row(
+                **{
+                    **fields,
+                    "commitment": Digest.parse(fields["commitment"]),
+                    "attestation": Digest.parse(fields["attestation"]),
+                }
+            )
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise Corrupt(f"line {number} of a row file is not a manifest row", "restore it from a replica") from None
+
+
+def root_document(
+    ref: Versioned, definition: Definition, rows: Sequence[Row], circumstances: Circumstances
+) -> dict[str, Json]:
+    """Return the document whose canonical bytes are signed and whose digest is the snapshot's id."""
+    return {
+        "format": FORMAT,
+        "kind": "filmroom.snapshot",
+        "name": ref.name,
+        "version": ref.version,
+        "parent": str(circumstances.parent) if circumstances.parent else None,
+        "definition": definition.document(),
+        "root": str(root_of(rows)),
+        "rows": [
+            {"name": name, "digest": str(Digest.of(data)), "count": data.count(b"\n")} for name, data in row_files(rows)
+        ],
+        "counts": counts(rows),
+        "splits": dict(splits(rows, definition.split)),
+        "catalog_sequence": circumstances.catalog_sequence,
+        "code": dict(circumstances.code),
+        "frozen_at": rfc3339(circumstances.frozen_at),
+        "frozen_by": circumstances.frozen_by,
+    }
+
+
+def counts(rows: Sequence[Row]) -> dict[str, Json]:
+    return {
+        "instances": len(rows),
+        "series": len({row.series_uid for row in rows}),
+        "studies": len({row.study_uid for row in rows}),
+        "patients": len({row.subject for row in rows}),
+    }
+
+
+def splits(rows: Sequence[Row], split: Split) -> dict[str, int]:
+    """Return how many instances each part has, empty parts too."""
+    found = dict.fromkeys(split.names, 0)
+    for row in rows:
+        found[row.split] += 1
+    return found

@@ -1,0 +1,137 @@
+"""Objects on a folder: the `Objects` port for one machine, or for a mounted file system.
+
+An object is written beside its place and renamed into it, with file and folder synced, so that a crash leaves a stray
+temporary file and never half an object. Strays are not listed. Folders are for their owner alone (0700), and so are
+files (0600).
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filmroom.errors import Invalid, NotFound, Unavailable
+
+_PARTIAL = ".partial-"
+_LONGEST_SEGMENT = 255
+
+
+def check_object_name(name: str, *, is_prefix: bool = False) -> str:
+    """Return `name` if every store can hold it; raise Invalid if not. "" is a prefix, and no name."""
+    if is_prefix and not name:
+        return name
+    segments = name.split("/")
+    try:
+        too_long = any(len(segment.encode()) > _LONGEST_SEGMENT for segment in segments)
+    except UnicodeEncodeError:
+        too_long = True
+    if too_long or any(segment in ("", ".", "..") or segment.startswith(_PARTIAL) for segment in segments):
+        raise Invalid("this cannot name an object", "use plain segments with / between them, at most 255 bytes each")
+    if any(ord(character) < 32 or character in "\\\x7f" for character in name):
+        raise Invalid("this cannot name an object", "leave out control characters and backslashes")
+    return name
+
+
+class FileObjects:
+    """Objects below `root`, which is made when the first one is written."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, name: str, data: bytes | bytearray | memoryview) -> None:
+        path = self._path(name)
+        with _translated(name):
+            _make_folders(path.parent)
+            _write(path, data)
+
+    def get(self, name: str) -> bytes:
+        path = self._path(name)
+        with _translated(name):
+            return path.read_bytes()
+
+    def get_range(self, name: str, start: int, length: int) -> bytes:
+        path = self._path(name)
+        if start < 0 or length < 0:
+            raise Invalid("a range starts at 0 or later and is not negative", "correct start and length")
+        with _translated(name), path.open("rb") as file:
+            file.seek(start)
+            return file.read(length)
+
+    def size(self, name: str) -> int:
+        path = self._path(name)
+        with _translated(name):
+            if not path.is_file():
+                raise FileNotFoundError
+            return path.stat().st_size
+
+    def delete(self, name: str) -> None:
+        path = self._path(name)
+        try:
+            with _translated(name):
+                path.unlink()
+                _sync(path.parent)
+        except NotFound:
+            return
+
+    def names(self, prefix: str) -> Iterator[str]:
+        start = self._root / check_object_name(prefix, is_prefix=True)
+        if not start.is_dir():
+            return
+
+        def failed(error: OSError) -> None:
+            raise error
+
+        with _translated(prefix):
+            for folder, _, files in os.walk(start, onerror=failed):
+                below = Path(folder).relative_to(self._root)
+                yield from ((below / file).as_posix() for file in files if not file.startswith(_PARTIAL))
+
+    def _path(self, name: str) -> Path:
+        return self._root / check_object_name(name)
+
+
+def _write(path: Path, data: bytes | bytearray | memoryview) -> None:
+    handle, partial = tempfile.mkstemp(prefix=_PARTIAL, dir=path.parent)  # 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def _make_folders(folder: Path) -> None:
+    """Make the folder and those above it, each durable in the one above."""
+    if folder.is_dir():
+        return
+    _make_folders(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _sync(folder.parent)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise NotFound(f"there is no object {name}", "check the name, and that this is the zone's location") from None
+    except (FileExistsError, IsADirectoryError, NotADirectoryError):
+        raise NotFound(f"{name} is not an object", "an object's name cannot be the folder of others") from None
+    except PermissionError:
+        raise Unavailable("the store does not let this process in", "check who owns the zone's folder") from None
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "unknown error"
+        raise Unavailable(f"the store does not answer: {reason}", "free space or mend the disk, then again") from None

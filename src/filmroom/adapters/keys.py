@@ -1,0 +1,137 @@
+"""Keys in files: the `Keys` port for a room on one computer.
+
+Five files of 32 bytes (as 64 hex digits, or raw), for their owner alone: one for each zone, `vault` for pseudonyms and
+`signing` for Ed25519. Each use has a key of its own, derived from the file's, so a zone's key is never used twice.
+Losing a file loses what it protects: keep a copy apart from the data.
+"""
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Self
+
+from filmroom.crypto.derive import hkdf
+from filmroom.crypto.sign import generate, public
+from filmroom.crypto.sign import sign as ed25519
+from filmroom.crypto.wrap import NONCE, unwrap, wrap
+from filmroom.errors import Corrupt, Denied, NotFound, Unavailable
+from filmroom.ids import Zone
+from filmroom.ports import Entropy
+
+VAULT = "vault"
+SIGNING = "signing"
+NAMES = (*(zone.value for zone in Zone), VAULT, SIGNING)
+
+_KEY = 32
+
+
+class FileKeys:
+    """The keys in one folder, read once. Thread-safe."""
+
+    def __init__(self, folder: Path, entropy: Entropy) -> None:
+        """Raises NotFound for a missing file, Denied when others could read or replace one, Corrupt for no key."""
+        _check_folder(folder)
+        keys = {name: _read(folder / f"{name}.key") for name in NAMES}
+        self._zones = {zone: keys[zone.value] for zone in Zone}
+        self._vault = keys[VAULT]
+        self._signing = generate(keys[SIGNING])
+        self._public = public(self._signing)
+        self._entropy = entropy
+
+    @classmethod
+    def create(cls, folder: Path, entropy: Entropy) -> Self:
+        """Return the keys of `folder` after making those that are not there yet. What is there is never overwritten."""
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_folder(folder)
+            for name in NAMES:
+                _make(folder / f"{name}.key", entropy)
+            _sync(folder)
+        except OSError as error:
+            raise _unavailable(error) from None
+        return cls(folder, entropy)
+
+    def wrap(self, zone: Zone, key_id: str, key: bytes) -> bytes:
+        return wrap(self._wrapping(zone), f"{zone.value}|{key_id}", key, self._entropy.draw(NONCE))
+
+    def unwrap(self, zone: Zone, key_id: str, wrapped: bytes) -> bytes:
+        return unwrap(self._wrapping(zone), f"{zone.value}|{key_id}", wrapped)
+
+    def derive(self, zone: Zone, purpose: str) -> bytes:
+        return hkdf(self._zones[zone], f"filmroom/v1|derive|{purpose}")
+
+    def pseudonym_key(self, project: str) -> bytes:
+        return hkdf(self._vault, f"filmroom/v1|pseudonym|{project}")
+
+    def sign(self, message: bytes) -> bytes:
+        return ed25519(self._signing, message)
+
+    def public_key(self) -> bytes:
+        return self._public
+
+    def _wrapping(self, zone: Zone) -> bytes:
+        return hkdf(self._zones[zone], "filmroom/v1|wrap")
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        mode = folder.stat().st_mode
+    except FileNotFoundError:
+        raise NotFound("the room has no keys folder", "create the room, or restore its keys") from None
+    except OSError as error:
+        raise _unavailable(error) from None
+    if stat.S_IMODE(mode) & 0o022:
+        raise Denied("others could replace files in the keys folder", f"chmod 700 {folder}")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            data = file.read(4 * _KEY)
+    except FileNotFoundError:
+        raise NotFound(f"the key file {path.name} is missing", "restore it from its copy") from None
+    except OSError as error:
+        raise _unavailable(error) from None
+    if stat.S_IMODE(mode) & 0o077:
+        raise Denied(f"others could read the key file {path.name}", f"chmod 600 {path}")
+    if len(data) == _KEY:
+        return data
+    try:
+        key = bytes.fromhex(data.decode("ascii"))
+    except ValueError:
+        key = b""
+    if len(key) != _KEY:
+        raise Corrupt(f"the key file {path.name} holds no key of 32 bytes", "restore it from its copy")
+    return key
+
+
+def _make(path: Path, entropy: Entropy) -> None:
+    """Write a new key unless there is one. A link cannot overwrite, whoever else is doing the same."""
+    if path.exists():
+        return
+    handle, partial = tempfile.mkstemp(prefix=".partial-", dir=path.parent)  # 0600
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(entropy.draw(_KEY).hex().encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(partial, path)
+    except FileExistsError:
+        return
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unavailable(error: OSError) -> Unavailable:
+    reason = os.strerror(error.errno) if error.errno else "unknown error"
+    return Unavailable(f"the keys folder cannot be used: {reason}", "check its path and who owns it")

@@ -1,3 +1,48 @@
-"""filmroom: the governed road from a hospital's image archive to the training loop."""
+"""filmroom: the governed road from a hospital's image archive to the training loop.
+
+`open` gives a room, whose methods are the verbs; `load` gives the samples of a snapshot through a lease. Neither needs
+more than its own part of the package to be installed, and importing this module loads nothing.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from filmroom.ids import Digest
+    from filmroom.loader.data import Data
+    from filmroom.wiring import Room
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "load", "open"]
+
+
+def open(room: "str | Path", *, actor: "str | None" = None) -> "Room":
+    """Open the room in a folder, as its owner or as `actor`. Raises NotFound where there is none."""
+    from filmroom.wiring import open_room
+
+    return open_room(_folder(room), actor=actor)
+
+
+def load(
+    snapshot: str,
+    *,
+    room: "str | Path",
+    lease: str,
+    split: "str | None" = None,
+    recipe: "Digest | None" = None,
+    threads: int = 2,
+) -> "Data":
+    """Open the samples of a snapshot (`chest-ct@1`) through a lease's token.
+
+    `split` picks one part, `recipe` one of several shardsets (the newest otherwise), `threads` read and decode ahead.
+    Raises LeaseEnded, Denied, or NotFound where nothing was built.
+    """
+    return open(room).load(snapshot, lease=lease, split=split, recipe=recipe, threads=threads)
+
+
+def _folder(room: "str | Path") -> Path:
+    if "://" in str(room):
+        from filmroom.errors import Invalid
+
+        raise Invalid("rooms at a network address cannot be used from here yet", "give the room's folder")
+    return Path(room)

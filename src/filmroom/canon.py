@@ -43,7 +43,10 @@ def plain(value: object) -> Json:
 
 def canonical(value: object) -> bytes:
     """Return the RFC 8785 bytes of `value`. Raises Invalid for floats and for integers of 2^53 and more."""
-    return _encode(plain(value)).encode()
+    try:
+        return _encode(plain(value)).encode()
+    except UnicodeEncodeError:
+        raise Invalid("half a character has no canonical form", "give whole Unicode text") from None
 
 
 def digest_of(value: object) -> Digest:

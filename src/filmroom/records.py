@@ -1,6 +1,7 @@
 """The facts that pass from one stage to the next. Frozen, free of I/O, and in the order of the flow.
 
-Units are in the names. `Mapping` fields are treated as immutable by everyone.
+Units are in the names. `Mapping` fields are treated as immutable by everyone. What may hold a patient's value is kept out
+of reprs, so that a record can stand in a log line or a traceback.
 """
 
 from collections.abc import Mapping
@@ -75,15 +76,15 @@ class Instance:
 
     digest: Digest
     size_bytes: int
-    issuer: str
-    patient_id: str
-    study_uid: str
-    series_uid: str
-    sop_uid: str
+    issuer: str = field(repr=False)
+    patient_id: str = field(repr=False)
+    study_uid: str = field(repr=False)
+    series_uid: str = field(repr=False)
+    sop_uid: str = field(repr=False)
     sop_class: str
     transfer_syntax: str
     pixel_digest: Digest | None
-    values: Mapping[str, Value]
+    values: Mapping[str, Value] = field(repr=False)
     findings: tuple[Finding, ...] = ()
 
 
@@ -146,7 +147,7 @@ class LedgerRow:
     """One received object of a batch. `name` is as the sender called it, and belongs to the clinical zone."""
 
     position: int
-    name: str
+    name: str = field(repr=False)
     digest: Digest
     size_bytes: int
     outcome: Outcome
@@ -164,7 +165,7 @@ class Case:
     """A quarantine case, or a conflict of revisions: kept until a person decides."""
 
     id: str
-    name: str
+    name: str = field(repr=False)
     digest: Digest
     size_bytes: int
     batch: str
@@ -184,9 +185,9 @@ class StoredInstance:
     digest: Digest
     size_bytes: int
     subject: str
-    study_uid: str
-    series_uid: str
-    sop_uid: str
+    study_uid: str = field(repr=False)
+    series_uid: str = field(repr=False)
+    sop_uid: str = field(repr=False)
     sop_class: str
     modality: str
     state: "InstanceState"
@@ -318,7 +319,7 @@ class Label:
     """One statement about an image, series, study or patient: who said what, how, and with which confidence."""
 
     level: Level
-    target: str
+    target: str = field(repr=False)
     finding: str
     value: str
     kind: LabelKind

@@ -1,0 +1,94 @@
+"""project, deidentify, review: the boundary between the clinical and the research zone."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from filmroom.cli.session import Session
+from filmroom.errors import Invalid
+
+project = typer.Typer(help="A purpose, with its own pseudonym keys.", no_args_is_help=True)
+review = typer.Typer(help="De-identified copies that need eyes.", no_args_is_help=True)
+
+_GB = 10**9
+
+
+def add_to(app: typer.Typer) -> None:
+    app.add_typer(project, name="project")
+    app.command("deidentify")(deidentify)
+    app.add_typer(review, name="review")
+
+
+@project.command("create")
+def create_project(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    purpose: Annotated[str, typer.Option(help="What the data is for, in a sentence.")],
+    profile: Annotated[str, typer.Option(help="De-identification profile.")] = "research",
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="Last day of the project, YYYY-MM-DD.")] = None,
+    budget_gb: Annotated[int | None, typer.Option(help="Storage budget in gigabytes (10^9 bytes).", min=1)] = None,
+) -> None:
+    """Create a project."""
+    session: Session = context.obj
+    try:
+        end = datetime.strptime(until, "%Y-%m-%d").replace(tzinfo=UTC) if until else None
+    except ValueError:
+        raise Invalid(f"{until!r} is not a date", "write YYYY-MM-DD") from None
+    budget = budget_gb * _GB if budget_gb else None
+    with session.open() as room:
+        made = room.project(name, purpose=purpose, profile=profile, until=end, budget_bytes=budget)
+    session.answer({"project": made.name, "purpose": made.purpose, "profile": made.profile, "until": made.until})
+
+
+def deidentify(
+    context: typer.Context,
+    project: Annotated[str, typer.Option(help="For which project.")],
+    where: Annotated[str, typer.Option(help="Which instances; all when empty.")] = "",
+) -> None:
+    """Make verified de-identified copies for a project."""
+    session: Session = context.obj
+    with session.open() as room:
+        session.answer(room.deidentify(project, where=where))
+
+
+@review.command("list")
+def list_reviews(context: typer.Context) -> None:
+    """List copies that wait for a decision."""
+    session: Session = context.obj
+    with session.open() as room:
+        waiting = room.review()
+    session.answer(
+        [
+            {
+                "id": copy.id,
+                "project": copy.project,
+                "source": copy.source,
+                "modality": copy.modality,
+                "frames": copy.frames,
+                "reasons": copy.reasons,
+            }
+            for copy in waiting
+        ]
+    )
+
+
+@review.command("show")
+def show_review(context: typer.Context, copy: Annotated[int, typer.Argument(metavar="ID")]) -> None:
+    """Show a copy with its findings."""
+    session: Session = context.obj
+    with session.open() as room:
+        session.answer(room.show_review(copy))
+
+
+@review.command("decide")
+def decide_review(
+    context: typer.Context,
+    copy: Annotated[int, typer.Argument(metavar="ID")],
+    why: Annotated[str, typer.Option(help="What was seen.")],
+    passed: Annotated[bool, typer.Option("--pass/--refuse", help="Pass it, or refuse it.")],
+) -> None:
+    """Pass or refuse a waiting copy."""
+    session: Session = context.obj
+    with session.open() as room:
+        session.answer(room.decide_review(copy, passed=passed, why=why))

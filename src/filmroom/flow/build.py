@@ -1,0 +1,239 @@
+"""build: a snapshot x recipe becomes shards, patient by patient.
+
+A shardset's id depends on the snapshot and the recipe only, and every patient's samples are sealed under that patient's
+key of this shardset. So an interrupted build writes the same plaintext over what it left behind, and building what is
+built only repairs objects that were lost or damaged.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from filmroom.canon import canonical, digest_of
+from filmroom.crypto import derive, merkle
+from filmroom.errors import Corrupt, NotFound, Refused
+from filmroom.flow import evidence
+from filmroom.flow.sealed import SealedZone, project_subject, shardset_subject
+from filmroom.flow.snapshots import Manifest, read_manifest
+from filmroom.ids import Digest, Versioned, Zone
+from filmroom.ports import Ports
+from filmroom.prepare import recipe as recipes
+from filmroom.prepare.recipe import Recipe
+from filmroom.prepare.run import Failure, Sample, prepare
+from filmroom.records import Member, Reason, Row, SealedObject, Shardset
+from filmroom.shards import layout
+from filmroom.shards.index import ArrayEntry, IndexEntry, encode_index
+from filmroom.shards.write import encode_subject
+
+FORMAT = 1
+"""Of what a shardset's objects are and how they are named; another one makes another id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """The shardset; `bytes` is what it takes in the store, `raw_bytes` its samples uncompressed."""
+
+    shardset: Digest
+    snapshot: Versioned
+    recipe: Digest
+    samples: int
+    raw_bytes: int
+    bytes: int
+    content: Digest
+    failures: tuple[Reason, ...]
+    path: str
+    seconds: float
+    existing: bool
+    repaired: int
+
+
+@dataclass(slots=True)
+class _Shards:
+    """What one building has made so far."""
+
+    objects: list[SealedObject] = field(default_factory=list)
+    arrays: list[ArrayEntry] = field(default_factory=list)
+    entries: list[IndexEntry] = field(default_factory=list)
+    failures: list[Reason] = field(default_factory=list)
+    raw_bytes: int = 0
+
+
+def build(ports: Ports, ref: Versioned, *, recipe_text: str) -> Built:
+    """Build a snapshot's shards by a recipe. Raises NotFound, Invalid for the recipe, Refused when no sample comes."""
+    permit = evidence.authorize(ports, "build", {"kind": "snapshot", "id": str(ref)})
+    started = ports.clock.monotonic()
+    recipe = recipes.parse(recipe_text)
+    found = read_manifest(ports, ref)
+    with ports.catalog.read() as tx:
+        existing = next(iter(tx.shardsets.find(ref, recipe.digest)), None)
+        members = tx.snapshots.members(ref)
+    if existing is not None and not any(objects_hold(ports, existing)):
+        return _built(ports, existing, started, existing=True, repaired=0)
+
+    shardset = digest_of({"snapshot": str(found.snapshot.id), "recipe": str(recipe.digest), "format": FORMAT})
+    research = SealedZone(ports, Zone.RESEARCH)
+    sources = _stored_copies(research, found, members)
+    with ports.progress.task("build", len(found.rows)) as advance:
+        shards = _make(_Sealer(research, shardset), found, recipe, sources, advance)
+    if not shards.entries:
+        why = ", ".join(sorted({failure.code for failure in shards.failures})) or "the recipe selects nothing"
+        raise Refused(f"no sample came out of {ref}: {why}", "check the recipe against what the snapshot holds")
+    record = Shardset(
+        id=shardset,
+        snapshot=ref,
+        recipe=recipe.digest,
+        recipe_text=recipe_text,
+        content=_content(shards.objects),
+        samples=len(shards.entries),
+        raw_bytes=shards.raw_bytes,
+        stored_bytes=sum(each.size_bytes for each in shards.objects),
+        failures=tuple(shards.failures),
+        built_at=ports.clock.now(),
+        built_by=permit.actor.name,
+        code=canonical(ports.code).decode(),
+    )
+    with ports.catalog.write() as tx:
+        outcome: dict[str, int | str] = {
+            "content": str(record.content),
+            "samples": record.samples,
+            "failures": len(record.failures),
+        }
+        what = {"kind": "shardset", "id": str(shardset), "snapshot": str(ref), "recipe": str(recipe.digest)}
+        if existing is None:
+            tx.shardsets.add(record, shards.objects)
+        elif existing.content != record.content:
+            raise Refused("this shardset came out differently than before", f"run: filmroom reproduce {ref}")
+        else:
+            tx.shardsets.replace_objects(shardset, shards.objects)
+        evidence.record(tx, ports, permit, what, outcome)
+    repaired = len(shards.objects) if existing else 0
+    return _built(ports, existing or record, started, existing=existing is not None, repaired=repaired)
+
+
+def of_snapshot(ports: Ports, ref: Versioned) -> list[Shardset]:
+    with ports.catalog.read() as tx:
+        return tx.shardsets.find(ref)
+
+
+def objects_hold(ports: Ports, shardset: Shardset) -> Iterator[str]:
+    """Yield "" for each object that lies in the store as it was written, and a problem for each that does not."""
+    store = ports.objects[Zone.RESEARCH]
+    with ports.catalog.read() as tx:
+        objects = tx.shardsets.objects(shardset.id)
+    for each in objects:
+        try:
+            same = Digest.of(store.get(each.name)) == each.sealed
+        except NotFound:
+            yield f"{each.name} is gone"
+        else:
+            yield "" if same else f"{each.name} was changed"
+
+
+def comes_again(
+    ports: Ports, shardset: Shardset, found: Manifest, members: Sequence[Member], copies: Mapping[Digest, bytes]
+) -> Iterator[str]:
+    """Make every object of a shardset anew from these copies, and yield "" or a problem for each."""
+    research = SealedZone(ports, Zone.RESEARCH)
+    with ports.catalog.read() as tx:
+        kept = {each.name: each.plain for each in tx.shardsets.objects(shardset.id)}
+    sources = [copies.get(member.copy, b"") for member in members]
+    made = _make(_Sealer(research, shardset.id, dry=True), found, recipes.parse(shardset.recipe_text), sources, int)
+    again = {each.name: each.plain for each in made.objects}
+    for name in sorted(kept.keys() | again.keys()):
+        yield "" if kept.get(name) == again.get(name) else f"{name} came out differently"
+
+
+class _Sealer:
+    """Seals a shardset's objects under the right keys and keeps count; when `dry`, it stores nothing."""
+
+    def __init__(self, research: SealedZone, shardset: Digest, *, dry: bool = False) -> None:
+        self._research = research
+        self._shardset = shardset
+        self._dry = dry
+
+    def put(self, name: str, data: bytes, pseudonym: str = "") -> SealedObject:
+        full = f"{prefix(self._shardset)}/{name}"
+        subject = shardset_subject(self._shardset, pseudonym)
+        salt = derive.hkdf(self._research.key(subject), "commitment")
+        sealed = b"" if self._dry else self._research.put(full, subject, data)
+        return SealedObject(
+            name=full,
+            subject=subject,
+            size_bytes=len(sealed),
+            sealed=Digest.of(sealed),
+            plain=derive.commitment(salt, Digest.of(data)),
+        )
+
+
+def prefix(shardset: Digest) -> str:
+    """Return where a shardset lies in the research zone: one folder, so that one credential can cover it."""
+    return f"shardsets/{shardset.hex}"
+
+
+def _make(
+    sealer: _Sealer,
+    found: Manifest,
+    recipe: Recipe,
+    sources: Iterable[bytes],
+    advance: Callable[[int], object],
+) -> _Shards:
+    """Prepare, encode and put every patient's samples, in the manifest's order, then the index."""
+    made = _Shards()
+    pairs = zip(found.rows, sources, strict=True)
+    for subject, group in groupby(pairs, key=lambda pair: pair[0].subject):
+        items = [(row, data) for row, data in group]
+        samples = _samples(recipe, items, made)
+        encoded = encode_subject(len(made.arrays), samples, recipe)
+        made.objects += [sealer.put(name, data, subject) for name, data in encoded.objects]
+        made.arrays += encoded.arrays
+        made.entries += encoded.entries
+        made.raw_bytes += sum(sample.image.nbytes for sample in samples)
+        advance(len(items))
+    if made.entries:
+        index = encode_index(made.arrays, made.entries, recipe=recipe.digest, snapshot=str(found.snapshot.id))
+        made.objects += [sealer.put(name, layout.group_metadata(recipe.digest)) for name in layout.GROUPS]
+        made.objects += [sealer.put(layout.INDEX, index)]
+    return made
+
+
+def _samples(recipe: Recipe, items: Sequence[tuple[Row, bytes]], made: _Shards) -> list[Sample]:
+    samples: list[Sample] = []
+    for result in prepare(recipe, items):
+        if isinstance(result, Failure):
+            made.failures.append(result.reason)
+        else:
+            samples.append(result)
+    return samples
+
+
+def _stored_copies(research: SealedZone, found: Manifest, members: Sequence[Member]) -> Iterator[bytes]:
+    """Yield each member's copy, nothing where it cannot be read: what it was to give becomes a failure of the build."""
+    project = found.snapshot.project
+    for member in members:
+        try:
+            yield research.get_content(member.copy, project_subject(project, member.subject))
+        except (NotFound, Corrupt):
+            yield b""
+
+
+def _content(objects: Sequence[SealedObject]) -> Digest:
+    """Return the Merkle root over the names and committed plaintexts of a shardset's objects."""
+    lines = sorted((each.name, str(each.plain)) for each in objects)
+    return Digest(merkle.root(canonical({"name": name, "plain": plain}) for name, plain in lines).hex())
+
+
+def _built(ports: Ports, record: Shardset, started: float, *, existing: bool, repaired: int) -> Built:
+    return Built(
+        shardset=record.id,
+        snapshot=record.snapshot,
+        recipe=record.recipe,
+        samples=record.samples,
+        raw_bytes=record.raw_bytes,
+        bytes=record.stored_bytes,
+        content=record.content,
+        failures=record.failures,
+        path=prefix(record.id),
+        seconds=round(ports.clock.monotonic() - started, 3),
+        existing=existing,
+        repaired=repaired,
+    )

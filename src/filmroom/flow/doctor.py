@@ -1,0 +1,72 @@
+"""doctor: do the room's parts answer, and do they agree?"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from filmroom.errors import FilmroomError
+from filmroom.flow import evidence
+from filmroom.flow.audit import verify_audit
+from filmroom.flow.sealed import SealedZone
+from filmroom.ids import Zone
+from filmroom.ports import Ports
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One thing that was looked at: whether it is well, and what was seen or what to do."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    ok: bool
+    checks: tuple[Check, ...]
+
+
+def doctor(ports: Ports) -> Diagnosis:
+    """Look at the catalog, every zone, the keys, the audit log, and at objects that no row speaks of."""
+    evidence.authorize(ports, "doctor")
+    checks = tuple(_checks(ports))
+    return Diagnosis(ok=all(check.ok for check in checks), checks=checks)
+
+
+def _checks(ports: Ports) -> Iterator[Check]:
+    try:
+        with ports.catalog.read() as tx:
+            yield Check(name="catalog", ok=True, detail=f"answers; {tx.log.size()} audit entries")
+    except FilmroomError as error:
+        yield Check(name="catalog", ok=False, detail=str(error))
+        return
+    for zone in Zone:
+        yield _zone(ports, zone)
+    try:
+        ports.keys.unwrap(Zone.CLINICAL, "probe", ports.keys.wrap(Zone.CLINICAL, "probe", bytes(32)))
+        yield Check(name="keys", ok=True, detail="wrap and unwrap")
+    except FilmroomError as error:
+        yield Check(name="keys", ok=False, detail=str(error))
+    verdict = verify_audit(ports)
+    detail = f"{verdict.size} entries hold" if verdict.ok else "; ".join(verdict.problems)
+    yield Check(name="audit", ok=verdict.ok, detail=detail)
+    yield _orphans(ports)
+
+
+def _zone(ports: Ports, zone: Zone) -> Check:
+    try:
+        count = sum(1 for _ in ports.objects[zone].names(""))
+    except FilmroomError as error:
+        return Check(name=f"zone {zone}", ok=False, detail=str(error))
+    return Check(name=f"zone {zone}", ok=True, detail=f"answers; {count} objects")
+
+
+def _orphans(ports: Ports) -> Check:
+    """Objects without a row are what a crash leaves behind: harmless, and taken over when their source comes again."""
+    zone = SealedZone(ports, Zone.CLINICAL)
+    with ports.catalog.read() as tx:
+        expected = {zone.name_of(row.digest) for batch, _, _ in tx.batches.all() for row in tx.batches.ledger(batch.id)}
+        expected |= {zone.name_of(copy.digest) for copy in tx.copies.all() if copy.digest is not None}
+    lying = {name.removeprefix("review/") for name in ports.objects[Zone.CLINICAL].names("")}
+    count = len(lying - expected)
+    return Check(name="orphans", ok=True, detail=f"{count} objects in the clinical zone that no row speaks of")

@@ -1,0 +1,82 @@
+"""load: read a snapshot's samples through a lease.
+
+The lease is looked at before every batch, and every shard that is opened is written down before its key is released: a
+reader can have read less than the audit log says, never more.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+from filmroom.errors import NotFound
+from filmroom.flow import evidence
+from filmroom.flow.build import prefix
+from filmroom.flow.sealed import shardset_subject, unwrap
+from filmroom.flow.share import grant_resource
+from filmroom.govern import leases
+from filmroom.ids import Digest, Versioned, Zone
+from filmroom.loader.data import Data, open_data
+from filmroom.ports import Ports
+from filmroom.records import Actor, Grant, LeaseRecord, Permit
+
+
+class LeaseGate:
+    """Releases a shardset's keys to the holder of a lease: the `KeyRelease` of a room that is at hand."""
+
+    def __init__(self, ports: Ports, token: str, ref: Versioned, shardset: Digest) -> None:
+        self._ports = ports
+        self._token = token
+        self._ref = ref
+        self._shardset = shardset
+
+    def check(self) -> None:
+        """Raise LeaseEnded once the lease has ended, or Denied for one that is not for this snapshot."""
+        self._alive(self._ports.clock.now())
+
+    def keys(self, subjects: Iterable[str]) -> dict[str, bytes]:
+        """Return the keys of these subjects: the shardset's own, or patients by pseudonym."""
+        wanted = {subject: self._key_name(subject) for subject in subjects}
+        lease, grant = self._alive(self._ports.clock.now())
+        permit = self._permit(lease, grant)
+        with self._ports.catalog.write() as tx:
+            opened = unwrap(self._ports, tx.keys, Zone.RESEARCH, list(wanted.values()))
+            what = {"kind": "shardset", "id": str(self._shardset), "lease": lease.id, "job": lease.job}
+            evidence.record(tx, self._ports, permit, what, {"keys": len(opened), "snapshot": str(self._ref)})
+        return {subject: opened[name] for subject, name in wanted.items()}
+
+    def _alive(self, now: datetime) -> tuple[LeaseRecord, Grant]:
+        ports = self._ports
+        lease_id = leases.read(self._token, room=ports.room, public_key=ports.keys.public_key(), now=now)
+        with ports.catalog.read() as tx:
+            lease, grant = tx.access.get_lease(lease_id)
+        leases.alive(lease, grant, now)
+        return lease, grant
+
+    def _permit(self, lease: LeaseRecord, grant: Grant) -> Permit:
+        """Ask the policy about the holder: a lease's token speaks for who it was lent to, whoever opened the room."""
+        ports = self._ports
+        if ports.actor.name != lease.holder:
+            ports = replace(ports, actor=Actor(lease.holder, ports.actor.owner or ports.actor.name))
+        return evidence.authorize(ports, "load", grant_resource(grant, self._ref, ends=lease.expires))
+
+    def _key_name(self, subject: str) -> str:
+        own = shardset_subject(self._shardset)
+        return own if subject == own else shardset_subject(self._shardset, subject)
+
+
+def load(
+    ports: Ports,
+    ref: Versioned,
+    *,
+    lease: str,
+    split: str | None = None,
+    recipe: Digest | None = None,
+    threads: int = 2,
+) -> Data:
+    """Open the snapshot's newest shardset, or that of one recipe. Raises NotFound before anything was built."""
+    with ports.catalog.read() as tx:
+        found = tx.shardsets.find(ref, recipe)
+    if not found:
+        raise NotFound(f"{ref} has no shards", f"run: filmroom build {ref} --recipe FILE")
+    gate = LeaseGate(ports, lease, ref, found[0].id)
+    return open_data(ports.objects[Zone.RESEARCH], prefix(found[0].id), gate, split=split, threads=threads)

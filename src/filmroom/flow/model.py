@@ -1,0 +1,83 @@
+"""model: register what was trained, with the snapshot it was trained on."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from filmroom.errors import Invalid, Refused
+from filmroom.flow import evidence
+from filmroom.flow.sealed import SealedZone
+from filmroom.govern import leases
+from filmroom.ids import Digest, Versioned, Zone, check_name
+from filmroom.ports import Ports
+from filmroom.records import Model, Value
+
+
+def register_model(
+    ports: Ports,
+    name: str,
+    *,
+    snapshot: Versioned,
+    artifact: Path,
+    metrics: Path | None = None,
+    lease: str | None = None,
+) -> Model:
+    """Keep an artifact in the models zone and link it to its snapshot, and to the lease that it was trained under.
+
+    Registering the same artifact for the same snapshot again returns the version it has. Raises NotFound for a
+    snapshot that does not exist, and Refused for a lease of another snapshot.
+    """
+    permit = evidence.authorize(ports, "model", {"kind": "model", "id": check_name(name)})
+    data, figures = _read(artifact), _metrics(metrics)
+    digest = Digest.of(data)
+    with ports.catalog.read() as tx:
+        tx.snapshots.get(snapshot)
+        newest = tx.models.latest(name)
+        shardset = next(iter(tx.shardsets.find(snapshot)), None)
+        lease_id = None
+        if lease:
+            lease_id = leases.identify(lease, room=ports.room, public_key=ports.keys.public_key())
+            if tx.access.get_lease(lease_id)[0].snapshot != snapshot:
+                raise Refused(f"this lease is not for {snapshot}", "give the lease that the model was trained under")
+    if newest is not None and (newest.digest, newest.snapshot) == (digest, snapshot):
+        return newest
+    models = SealedZone(ports, Zone.MODELS)
+    subject = f"model/{name}"
+    models.ensure([subject])
+    models.put(models.name_of(digest), subject, data)
+    model = Model(
+        ref=Versioned(name, newest.ref.version + 1 if newest else 1),
+        digest=digest,
+        size_bytes=len(data),
+        snapshot=snapshot,
+        shardset=shardset.id if shardset else None,
+        lease=lease_id,
+        metrics=figures,
+        registered_at=ports.clock.now(),
+        registered_by=permit.actor.name,
+    )
+    with ports.catalog.write() as tx:
+        tx.models.add(model)
+        what = {"kind": "model", "id": str(model.ref), "snapshot": str(snapshot)}
+        evidence.record(tx, ports, permit, what, {"digest": str(digest), "lease": lease_id or ""})
+    return model
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        raise Invalid("the artifact cannot be read", "give the path of one file") from None
+
+
+def _metrics(path: Path | None) -> Mapping[str, Value]:
+    """Read a JSON object of names and numbers or texts."""
+    if path is None:
+        return {}
+    try:
+        figures = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        figures = None
+    if not isinstance(figures, dict) or not all(isinstance(each, str | int | float) for each in figures.values()):
+        raise Invalid("the metrics cannot be read", "give a JSON object of names and numbers")
+    return figures

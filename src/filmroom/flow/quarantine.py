@@ -1,0 +1,94 @@
+"""quarantine: what was refused at the door, kept until a person decides.
+
+A released case is let in with its faults on record as findings. A released conflict becomes the current revision, and
+the one before it is superseded, not erased.
+"""
+
+from dataclasses import replace
+
+from filmroom.errors import Refused
+from filmroom.flow import evidence
+from filmroom.flow.receive import UID_CONFLICT
+from filmroom.flow.sealed import SealedZone, patient_subject
+from filmroom.ids import Zone
+from filmroom.ports import Ports, Transaction
+from filmroom.records import Case, CaseState, Finding, Instance, InstanceState, Permit, Severity
+
+
+def cases(ports: Ports, *, state: CaseState | None = CaseState.OPEN) -> list[Case]:
+    """List cases, the open ones unless told otherwise."""
+    evidence.authorize(ports, "quarantine")
+    with ports.catalog.read() as tx:
+        return tx.cases.all(state)
+
+
+def show_case(ports: Ports, case: str) -> Case:
+    """Show one case. Raises NotFound."""
+    evidence.authorize(ports, "quarantine", {"kind": "case", "id": case})
+    with ports.catalog.read() as tx:
+        return tx.cases.get(case)
+
+
+def release_case(ports: Ports, case: str, *, why: str = "") -> Case:
+    """Let a case in. Raises Refused when too little of it can be read, or when it was decided before."""
+    permit = evidence.authorize(ports, "quarantine", {"kind": "case", "id": case})
+    with ports.catalog.read() as tx:
+        found = tx.cases.get(case)
+    if found.instance is None:
+        raise Refused(
+            "this object cannot be let in: what names it in the catalog cannot be read",
+            f"repair it at the source and import it again, or: filmroom quarantine reject {case} --why TEXT",
+        )
+    if found.state is not CaseState.OPEN:
+        raise Refused(f"this case was {found.state} before", "see filmroom quarantine show")
+    if _is_conflict(found):
+        with ports.catalog.write() as tx:
+            _make_current(tx, found.instance)
+            return _decide(tx, ports, permit, found, CaseState.RELEASED, why)
+    return _let_in(ports, permit, found, found.instance, why)
+
+
+def reject_case(ports: Ports, case: str, *, why: str) -> Case:
+    """Keep a case out for good. Its bytes stay, sealed, until retention ends. Raises Refused when decided before."""
+    permit = evidence.authorize(ports, "quarantine", {"kind": "case", "id": case})
+    with ports.catalog.write() as tx:
+        found = tx.cases.get(case)
+        if _is_conflict(found) and found.instance is not None and found.state is CaseState.OPEN:
+            tx.instances.set_state(found.digest, InstanceState.REJECTED)
+        return _decide(tx, ports, permit, found, CaseState.REJECTED, why)
+
+
+def _let_in(ports: Ports, permit: Permit, case: Case, instance: Instance, why: str) -> Case:
+    """Seal the bytes anew under the patient's key, and catalog the instance with its faults as findings."""
+    zone = SealedZone(ports, Zone.CLINICAL)
+    data = zone.get_content(case.digest, case.subject)
+    subject = patient_subject(ports, instance.issuer, instance.patient_id, instance.study_uid)
+    zone.ensure([subject])
+    with ports.catalog.read() as tx:
+        if tx.instances.current([instance.sop_uid]):
+            raise Refused(
+                "the room has a current revision with this SOP Instance UID",
+                f"decide which one is right; to keep the current one: filmroom quarantine reject {case.id} --why TEXT",
+            )
+    zone.put(zone.name_of(case.digest), subject, data)
+    faults = tuple(Finding(reason.code, Severity.ERROR, "released") for reason in case.reasons)
+    with ports.catalog.write() as tx:
+        released = replace(instance, findings=instance.findings + faults)
+        tx.instances.add([(released, subject, case.batch, InstanceState.CURRENT)])
+        return _decide(tx, ports, permit, case, CaseState.RELEASED, why)
+
+
+def _make_current(tx: Transaction, instance: Instance) -> None:
+    for digest in tx.instances.current([instance.sop_uid]).values():
+        tx.instances.set_state(digest, InstanceState.SUPERSEDED)
+    tx.instances.set_state(instance.digest, InstanceState.CURRENT)
+
+
+def _decide(tx: Transaction, ports: Ports, permit: Permit, case: Case, state: CaseState, why: str) -> Case:
+    tx.cases.decide(case.id, state, permit.actor.name, ports.clock.now(), why)
+    evidence.record(tx, ports, permit, {"kind": "case", "id": case.id}, {"state": state})
+    return tx.cases.get(case.id)
+
+
+def _is_conflict(case: Case) -> bool:
+    return any(reason.code == UID_CONFLICT for reason in case.reasons)

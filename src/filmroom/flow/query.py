@@ -1,0 +1,60 @@
+"""query, columns: find patients, studies, series or instances in the catalog."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from filmroom.dicom.attributes import COLUMNS
+from filmroom.flow import evidence
+from filmroom.ports import Ports
+from filmroom.records import Column, Level, Value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    level: Level
+    count: int
+    rows: tuple[dict[str, Value], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """How many of a modality's instances have a value in a column."""
+
+    modality: str
+    column: str
+    filled: int
+    instances: int
+
+
+def query(
+    ports: Ports,
+    where: str = "",
+    *,
+    level: Level = Level.SERIES,
+    select: Sequence[str] = (),
+    order: str | None = None,
+    limit: int | None = None,
+) -> Rows:
+    """Return a row for each entity of `level` with an instance that satisfies `where`; see docs/how-to/query.md."""
+    permit = evidence.authorize(ports, "query", {"kind": "catalog", "id": level})
+    with ports.catalog.read() as tx:
+        rows = tx.instances.query(where, level, select=select, order=order, limit=limit)
+    with ports.catalog.write() as tx:
+        evidence.record(tx, ports, permit, {"kind": "catalog", "id": level}, {"rows": len(rows)})
+    return Rows(level=level, count=len(rows), rows=tuple(rows))
+
+
+def columns(ports: Ports) -> tuple[Column, ...]:
+    """Return the vocabulary of `where`."""
+    evidence.authorize(ports, "columns")
+    return COLUMNS
+
+
+def completeness(ports: Ports) -> list[Filled]:
+    """Return how completely each modality's columns are filled."""
+    evidence.authorize(ports, "query", {"kind": "catalog", "id": "completeness"})
+    with ports.catalog.read() as tx:
+        return [
+            Filled(modality=modality, column=column, filled=filled, instances=instances)
+            for modality, column, filled, instances in tx.instances.completeness()
+        ]

@@ -1,0 +1,63 @@
+"""review: copies that need eyes, and the decision of who looked."""
+
+from dataclasses import replace
+
+from filmroom.deid import profile as profiles
+from filmroom.deid import verify
+from filmroom.errors import Refused
+from filmroom.flow import evidence
+from filmroom.flow.deidentify import in_words, review_name, review_subject, signed
+from filmroom.flow.sealed import SealedZone, project_subject
+from filmroom.ids import Zone
+from filmroom.ports import Ports
+from filmroom.records import Copy, CopyState
+
+
+def reviews(ports: Ports) -> list[Copy]:
+    """List the copies that wait for a decision."""
+    evidence.authorize(ports, "review")
+    with ports.catalog.read() as tx:
+        return tx.copies.all(state=CopyState.REVIEW)
+
+
+def show_review(ports: Ports, copy: int) -> Copy:
+    """Show one copy. Raises NotFound."""
+    evidence.authorize(ports, "review", {"kind": "copy", "id": str(copy)})
+    with ports.catalog.read() as tx:
+        return tx.copies.get(copy)
+
+
+def decide_review(ports: Ports, copy: int, *, passed: bool, why: str) -> Copy:
+    """Pass or refuse a waiting copy.
+
+    Passing verifies it again: a reviewer can answer for what only eyes can see, and for nothing else. Raises Refused
+    when the copy is not waiting or when the verifier finds more than that.
+    """
+    permit = evidence.authorize(ports, "review", {"kind": "copy", "id": str(copy)})
+    with ports.catalog.read() as tx:
+        waiting = tx.copies.get(copy)
+        source = tx.instances.get(waiting.source)
+        profile = profiles.load(tx.projects.get(waiting.project).profile)
+    if waiting.state is not CopyState.REVIEW or waiting.digest is None:
+        raise Refused(f"this copy is {waiting.state}, it does not wait for a decision", "see filmroom review list")
+    decided = replace(waiting, state=CopyState.REFUSED)
+    if passed:
+        clinical, research = SealedZone(ports, Zone.CLINICAL), SealedZone(ports, Zone.RESEARCH)
+        data = clinical.get(review_name(clinical, waiting.digest), review_subject(waiting))
+        forbidden = verify.identifiers(clinical.get_content(source.digest, source.subject))
+        match verify.passed_by_reviewer(data, forbidden, profile, permit.actor.name):
+            case verify.Passed() as verdict:
+                decided = signed(ports, waiting, verdict)
+            case verify.Residue() as residue:
+                what = ", ".join(sorted({reason.code for reason in in_words(residue.findings)}))
+                raise Refused(f"the verifier finds more than eyes can answer for: {what}", "refuse it instead")
+        subject = project_subject(waiting.project, waiting.subject)
+        research.ensure([subject])
+        research.put(research.name_of(waiting.digest), subject, data)
+    decided = replace(decided, decided_by=permit.actor.name, why=why)
+    with ports.catalog.write() as tx:
+        if tx.copies.get(copy).state is not CopyState.REVIEW:
+            raise Refused("somebody else decided in the meantime", "see filmroom review show")
+        tx.copies.put([decided])
+        evidence.record(tx, ports, permit, {"kind": "copy", "id": str(copy)}, {"state": decided.state})
+        return next(each for each in tx.copies.by_source(waiting.source) if each.project == waiting.project)

@@ -1,0 +1,292 @@
+"""trace: from a patient to every snapshot, lease and model, and from a model back to every study, label and line of code.
+
+The graph is read off the catalog's own rows, which were written in the same transactions as the audit log; nothing is
+kept twice. `Answers` says in lists what an auditor asks: which studies, which labels, which code and parameters, which
+models, and who held leases.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+from filmroom.canon import Json
+from filmroom.errors import Invalid, NotFound
+from filmroom.flow import evidence
+from filmroom.govern import lineage
+from filmroom.govern.lineage import Direction, Edge, Graph, Node
+from filmroom.ids import Digest, Versioned
+from filmroom.ports import Ports, Transaction
+from filmroom.records import Copy, Level, Model, Snapshot, StoredInstance
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What an auditor asks, about everything on the ways from and to what was traced."""
+
+    studies: tuple[str, ...]
+    labels: tuple[str, ...]
+    code: tuple[Mapping[str, Json], ...]
+    models: tuple[str, ...]
+    access: tuple[Mapping[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """The graph around one thing, as the room saw it at a moment."""
+
+    room: str
+    at: datetime
+    id: str
+    kind: str
+    answers: Answers
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+
+    @property
+    def graph(self) -> Graph:
+        return Graph(self.nodes, self.edges)
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What was named, the snapshots it has to do with, and, below a snapshot, the instances."""
+
+    node: Node
+    snapshots: tuple[Versioned, ...]
+    instances: tuple[StoredInstance, ...] | None = None
+
+
+def trace(ports: Ports, name: str, *, forward: bool = True, backward: bool = True) -> Trace:
+    """Follow a patient, study, series, instance, snapshot, shardset or model, both ways unless told otherwise.
+
+    `name` is a Patient ID, a UID, a digest, NAME@VERSION, or one of these after `patient:`, `study:`, `snapshot:`,
+    `model:` ... where it could mean two things. Raises NotFound, or Invalid when it does.
+    """
+    permit = evidence.authorize(ports, "trace", {"kind": "lineage"})
+    with ports.catalog.read() as tx:
+        start = _find(tx, name)
+        story = _Story(tx)
+        for ref in start.snapshots:
+            story.tell_snapshot(tx.snapshots.get(ref), start.instances)
+        for instance in start.instances or ():
+            story.tell_instance(instance)
+        if start.node not in story.nodes:
+            story.nodes.append(start.node)
+        answers = story.answers
+    whole = Graph(tuple(dict.fromkeys(story.nodes)), tuple(dict.fromkeys(story.edges)))
+    ways = [Direction.DOWNSTREAM] * forward + [Direction.UPSTREAM] * backward
+    parts = [lineage.reachable(whole, start.node.id, way) for way in ways]
+    with ports.catalog.write() as tx:
+        evidence.record(tx, ports, permit, {"kind": start.node.kind}, {"nodes": len(whole.nodes)})
+    return Trace(
+        room=ports.room,
+        at=ports.clock.now(),
+        id=start.node.id,
+        kind=start.node.kind,
+        answers=answers,
+        nodes=tuple(dict.fromkeys(node for part in parts for node in part.nodes)),
+        edges=tuple(dict.fromkeys(edge for part in parts for edge in part.edges)),
+    )
+
+
+class _Story:
+    """Collects nodes and edges, and the answers that they give, from the catalog."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._leases: dict[str, str] = {}
+        self._studies: set[str] = set()
+        self._labels: set[str] = set()
+        self._models: set[str] = set()
+        self._code: list[Mapping[str, Json]] = []
+        self._access: list[Mapping[str, str]] = []
+        self.nodes: list[Node] = []
+        self.edges: list[Edge] = []
+
+    @property
+    def answers(self) -> Answers:
+        return Answers(
+            studies=tuple(sorted(self._studies)),
+            labels=tuple(sorted(self._labels)),
+            code=tuple(self._code),
+            models=tuple(sorted(self._models)),
+            access=tuple(self._access),
+        )
+
+    def tell_snapshot(self, snapshot: Snapshot, only: Sequence[StoredInstance] | None) -> None:
+        """Tell what came into a snapshot (`only` these instances, when given) and what came of it."""
+        node = _snapshot_node(snapshot)
+        self.nodes.append(node)
+        wanted = None if only is None else {instance.digest for instance in only}
+        for member in self._tx.snapshots.members(snapshot.ref):
+            for copy in self._tx.copies.by_digest(member.copy):
+                if copy.project == snapshot.project and (wanted is None or copy.source in wanted):
+                    self._tell_copy(copy, self._tx.instances.get(copy.source))
+                    self._edge(_copy_node(copy), node, "freeze")
+        for labels in snapshot.label_sets:
+            self._labels.add(labels)
+            self._edge(Node(f"labels:{labels}", "labels", labels), node, "freeze")
+        self._tell_use(snapshot, node)
+
+    def tell_instance(self, instance: StoredInstance) -> None:
+        """Tell where an instance belongs, and its copies."""
+        node = self._tell_source(instance)
+        for copy in self._tx.copies.by_source(instance.digest):
+            if copy.digest is not None:
+                self._edge(node, _copy_node(copy), "deidentify")
+
+    def _tell_copy(self, copy: Copy, source: StoredInstance) -> None:
+        self._edge(self._tell_source(source), _copy_node(copy), "deidentify")
+
+    def _tell_source(self, instance: StoredInstance) -> Node:
+        node = _instance_node(instance)
+        study = Node(f"study:{instance.study_uid}", "study", f"study {instance.study_uid}")
+        patient = Node(f"patient:{instance.subject}", "patient", "patient")
+        self._studies.add(instance.study_uid)
+        self._edge(patient, study, "import")
+        self._edge(study, node, "import")
+        return node
+
+    def _tell_use(self, snapshot: Snapshot, node: Node) -> None:
+        for shardset in self._tx.shardsets.find(snapshot.ref):
+            built = Node(f"shardset:{shardset.id}", "shardset", f"shards of {snapshot.ref}")
+            self._edge(node, built, "build")
+            self._edge(Node(f"recipe:{shardset.recipe}", "recipe", "recipe"), built, "build")
+            self._code.append(
+                {
+                    "shardset": str(shardset.id),
+                    "recipe": str(shardset.recipe),
+                    "parameters": shardset.recipe_text,
+                    "packages": json.loads(shardset.code),
+                }
+            )
+            for lease in self._tx.access.leases(snapshot.ref):
+                self._edge(built, Node(f"lease:{lease.id}", "lease", f"lease of {lease.holder}"), "lease")
+        for lease in self._tx.access.leases(snapshot.ref):
+            self._access.append(
+                {
+                    "lease": lease.id,
+                    "grant": lease.grant,
+                    "holder": lease.holder,
+                    "job": lease.job,
+                    "issued_at": lease.issued_at.isoformat(),
+                }
+            )
+        for model in self._tx.models.of(snapshot.ref):
+            self._models.add(str(model.ref))
+            target = _model_node(model)
+            self._edge(node, target, "model")
+            if model.lease:
+                self._edge(Node(f"lease:{model.lease}", "lease", "lease"), target, "model")
+
+    def _edge(self, source: Node, target: Node, verb: str) -> None:
+        self.nodes += [source, target]
+        self.edges.append(Edge(source.id, target.id, verb))
+
+
+def _find(tx: Transaction, name: str) -> _Start:
+    """Return what `name` names; several things of different kinds are too many."""
+    kind, colon, rest = name.partition(":")
+    readers: dict[str, Callable[[Transaction, str], _Start | None]] = {
+        "snapshot": _find_snapshot,
+        "model": _find_model,
+        "shardset": _find_shardset,
+        "instance": _find_instance,
+        "patient": lambda tx, text: _find_level(tx, Level.PATIENT, text),
+        "study": lambda tx, text: _find_level(tx, Level.STUDY, text),
+        "series": lambda tx, text: _find_level(tx, Level.SERIES, text),
+    }
+    if colon and kind in readers:
+        found = [readers[kind](tx, rest)]
+    else:
+        found = [reader(tx, name) for reader in readers.values()]
+    hits = [start for start in found if start is not None]
+    if not hits:
+        raise NotFound(
+            "nothing in this room has that name",
+            "give a Patient ID, a UID, a digest, or NAME@VERSION; see filmroom query and filmroom snapshots",
+        )
+    if len(hits) > 1:
+        kinds = ", ".join(f"{start.node.kind}:..." for start in hits)
+        raise Invalid("that name means several things", f"say which one: {kinds}")
+    return hits[0]
+
+
+def _find_snapshot(tx: Transaction, text: str) -> _Start | None:
+    digest = _digest(text)
+    snapshot = tx.snapshots.by_id(digest) if digest else _or_none(lambda: tx.snapshots.get(Versioned.parse(text)))
+    return _Start(_snapshot_node(snapshot), (snapshot.ref,)) if snapshot else None
+
+
+def _find_model(tx: Transaction, text: str) -> _Start | None:
+    digest = _digest(text)
+    models = tx.models.by_digest(digest) if digest else []
+    model = models[0] if models else _or_none(lambda: tx.models.get(Versioned.parse(text)))
+    return _Start(_model_node(model), (model.snapshot,)) if model else None
+
+
+def _find_shardset(tx: Transaction, text: str) -> _Start | None:
+    digest = _digest(text)
+    shardset = _or_none(lambda: tx.shardsets.get(digest)) if digest else None
+    if shardset is None:
+        return None
+    return _Start(Node(f"shardset:{digest}", "shardset", f"shards of {shardset.snapshot}"), (shardset.snapshot,))
+
+
+def _find_instance(tx: Transaction, text: str) -> _Start | None:
+    """Find an instance by digest, by the digest of a copy, or by SOP Instance UID."""
+    digest = _digest(text)
+    if digest is None:
+        found = tx.instances.find(Level.INSTANCE, text)
+    else:
+        sources = [digest, *(copy.source for copy in tx.copies.by_digest(digest))]
+        found = [each for source in sources if (each := _or_none(partial(tx.instances.get, source)))]
+    return _Start(_instance_node(found[0]), _snapshots_of(tx, found[:1]), tuple(found[:1])) if found else None
+
+
+def _find_level(tx: Transaction, level: Level, text: str) -> _Start | None:
+    found = tx.instances.find(level, text)
+    if not found:
+        return None
+    if level is Level.PATIENT:
+        node = Node(f"patient:{found[0].subject}", "patient", "patient")
+    else:
+        node = Node(f"study:{found[0].study_uid}", "study", f"study {found[0].study_uid}")
+    return _Start(node, _snapshots_of(tx, found), tuple(found))
+
+
+def _snapshots_of(tx: Transaction, instances: Iterable[StoredInstance]) -> tuple[Versioned, ...]:
+    copies = [copy.digest for each in instances for copy in tx.copies.by_source(each.digest) if copy.digest is not None]
+    return tuple(tx.snapshots.containing(copies))
+
+
+def _digest(text: str) -> Digest | None:
+    return _or_none(lambda: Digest.parse(text))
+
+
+def _or_none(ask: Callable[[], T]) -> T | None:
+    try:
+        return ask()
+    except (Invalid, NotFound):
+        return None
+
+
+def _snapshot_node(snapshot: Snapshot) -> Node:
+    return Node(f"snapshot:{snapshot.ref}", "snapshot", str(snapshot.ref))
+
+
+def _model_node(model: Model) -> Node:
+    return Node(f"model:{model.ref}", "model", str(model.ref))
+
+
+def _copy_node(copy: Copy) -> Node:
+    return Node(f"copy:{copy.digest}", "copy", f"{copy.modality} copy for {copy.project}")
+
+
+def _instance_node(instance: StoredInstance) -> Node:
+    return Node(f"instance:{instance.digest}", "instance", f"{instance.modality} instance")

@@ -1,0 +1,174 @@
+"""verify, reproduce: does a snapshot still hold, and can it be made again?
+
+`verify` trusts nothing that it can compute: id, signature, row files, Merkle root, and for every member that its copy
+opens, has its digest, matches its commitment and carries the verifier's signed record. `reproduce` starts in the
+clinical zone and makes every copy and every shard anew, without keeping them.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from filmroom.crypto import derive, sign
+from filmroom.deid import profile as profiles
+from filmroom.deid import verify as verifier
+from filmroom.deid.pseudonym import Pseudonyms
+from filmroom.errors import Corrupt, FilmroomError
+from filmroom.flow import build, evidence
+from filmroom.flow.deidentify import make
+from filmroom.flow.freeze import ENVELOPE, ROOT, object_name, salt_of
+from filmroom.flow.sealed import SealedZone, project_subject
+from filmroom.flow.snapshots import Manifest, read_manifest
+from filmroom.ids import Digest, Versioned, Zone
+from filmroom.ports import Ports
+from filmroom.records import Copy, Member, Permit, Row
+from filmroom.snapshot import manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether all is as it was frozen, how many things were checked, and each problem in words."""
+
+    ok: bool
+    checked: int
+    problems: tuple[str, ...]
+    seconds: float
+
+
+def verify(ports: Ports, ref: Versioned) -> Verdict:
+    """Check a snapshot against its id, signature and root, and every copy and shard of it. Raises NotFound."""
+    permit = evidence.authorize(ports, "verify", {"kind": "snapshot", "id": str(ref)})
+    return _judge(ports, permit, ref, lambda found: _members_hold(ports, found))
+
+
+def reproduce(ports: Ports, ref: Versioned) -> Verdict:
+    """Make the snapshot again from the clinical zone, and compare rows and shard contents. Raises NotFound."""
+    permit = evidence.authorize(ports, "reproduce", {"kind": "snapshot", "id": str(ref)})
+    return _judge(ports, permit, ref, lambda found: _members_come_again(ports, found))
+
+
+def _judge(ports: Ports, permit: Permit, ref: Versioned, check: Callable[[Manifest], Iterator[str]]) -> Verdict:
+    started = ports.clock.monotonic()
+    with ports.catalog.read() as tx:
+        tx.snapshots.get(ref)
+    problems: list[str] = []
+    checked = 0
+    try:
+        found = read_manifest(ports, ref)
+        problems += _root_holds(ports, found)
+        for problem in check(found):
+            checked += 1
+            problems += [problem] if problem else []
+    except FilmroomError as error:
+        problems.append(error.what)
+    with ports.catalog.write() as tx:
+        outcome: dict[str, int | str] = {"checked": checked, "problems": len(problems)}
+        evidence.record(tx, ports, permit, {"kind": "snapshot", "id": str(ref)}, outcome)
+    return Verdict(
+        ok=not problems,
+        checked=checked,
+        problems=tuple(problems),
+        seconds=round(ports.clock.monotonic() - started, 3),
+    )
+
+
+def _root_holds(ports: Ports, found: Manifest) -> list[str]:
+    snapshot = found.snapshot
+    problems = []
+    if manifest.root_of(found.rows) != snapshot.root or found.document["root"] != str(snapshot.root):
+        problems.append("the rows do not add up to the root")
+    research = SealedZone(ports, Zone.RESEARCH)
+    subject = project_subject(snapshot.project)
+    try:
+        envelope = research.get(object_name(snapshot.id, ENVELOPE), subject).decode()
+        kind, payload = sign.open_dsse(envelope, ports.keys.public_key())
+        if kind != manifest.PAYLOAD_TYPE or payload != research.get(object_name(snapshot.id, ROOT), subject):
+            problems.append("the signature is over another document")
+    except (FilmroomError, UnicodeDecodeError):
+        problems.append("the signature does not hold")
+    return problems
+
+
+def _members_hold(ports: Ports, found: Manifest) -> Iterator[str]:
+    """Yield "" or a problem for each member, and for each object of each shardset."""
+    research = SealedZone(ports, Zone.RESEARCH)
+    members, copies = _members(ports, found)
+    public_key = ports.keys.public_key()
+    profile = Digest.parse(str(_definition(found)["profile"]))
+    with ports.progress.task("verify", len(members)) as advance:
+        for member, row in zip(members, found.rows, strict=True):
+            copy = copies.get(member.copy)
+            yield _copy_holds(research, found, row, member, copy) or _pass_holds(copy, public_key, profile, row)
+            advance(1)
+    for shardset in build.of_snapshot(ports, found.snapshot.ref):
+        yield from build.objects_hold(ports, shardset)
+
+
+def _copy_holds(research: SealedZone, found: Manifest, row: Row, member: Member, copy: Copy | None) -> str:
+    name = f"member {member.position}"
+    if copy is None:
+        return f"{name}: the catalog does not know this copy"
+    project = found.snapshot.project
+    try:
+        research.get_content(member.copy, project_subject(project, row.subject))
+    except FilmroomError as error:
+        return f"{name}: {error.what}"
+    if derive.commitment(salt_of(research, project, row.subject), member.copy) != row.commitment:
+        return f"{name}: the copy is not the one that the manifest commits to"
+    return ""
+
+
+def _pass_holds(copy: Copy | None, public_key: bytes, profile: Digest, row: Row) -> str:
+    if copy is None or copy.attestation is None:
+        return "a member has no verifier's record"
+    if Digest.of(copy.attestation.encode()) != row.attestation:
+        return "a member's verifier record is not the one in the manifest"
+    try:
+        verifier.admit(copy, public_key=public_key, profile=profile)
+    except FilmroomError as error:
+        return f"a member's verifier record does not hold: {error.what}"
+    return ""
+
+
+def _members_come_again(ports: Ports, found: Manifest) -> Iterator[str]:
+    """Yield "" or a problem for each member made anew, and for each object of each shardset made anew."""
+    clinical, research = SealedZone(ports, Zone.CLINICAL), SealedZone(ports, Zone.RESEARCH)
+    members, copies = _members(ports, found)
+    with ports.catalog.read() as tx:
+        project = tx.projects.get(found.snapshot.project)
+        sources = {copy.source: tx.instances.get(copy.source) for copy in copies.values()}
+    profile = profiles.load(project.profile)
+    pseudonyms = Pseudonyms(ports.keys.pseudonym_key(project.name))
+    remade: dict[Digest, bytes] = {}
+    with ports.progress.task("reproduce", len(members)) as advance:
+        for member, row in zip(members, found.rows, strict=True):
+            source = sources[copies[member.copy].source]
+            made = make(ports, project, profile, pseudonyms, clinical.get_content(source.digest, source.subject))
+            again = Digest.of(made.data or b"")
+            salt = salt_of(research, project.name, row.subject)
+            same = derive.commitment(salt, again) == row.commitment
+            if same and made.data is not None:
+                remade[member.copy] = made.data
+            yield "" if same else f"member {member.position}: came out differently"
+            advance(1)
+    for shardset in build.of_snapshot(ports, found.snapshot.ref):
+        yield from build.comes_again(ports, shardset, found, members, remade)
+
+
+def _members(ports: Ports, found: Manifest) -> tuple[Sequence[Member], dict[Digest, Copy]]:
+    with ports.catalog.read() as tx:
+        members = tx.snapshots.members(found.snapshot.ref)
+        copies = {
+            copy.digest: copy
+            for member in members
+            for copy in tx.copies.by_digest(member.copy)
+            if copy.project == found.snapshot.project and copy.digest is not None
+        }
+    if len(members) != len(found.rows):
+        raise Corrupt("the catalog has another number of members than the manifest", "restore the catalog")
+    return members, copies
+
+
+def _definition(found: Manifest) -> dict[str, object]:
+    definition = found.document["definition"]
+    assert isinstance(definition, dict)
+    return dict(definition)

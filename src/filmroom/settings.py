@@ -1,0 +1,119 @@
+"""The only reader of the environment, and of a room's own file.
+
+A room is a folder with a `room.toml` that says where its parts are; secrets are never in it. Passwords and access keys
+come from the environment (`FILMROOM_...`), with one set for each zone where zones have credentials of their own.
+"""
+
+import getpass
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from filmroom.errors import Invalid, NotFound
+from filmroom.ids import Zone
+
+ROOM_FILE = "room.toml"
+_FORMAT = 1
+
+
+class Environment(BaseSettings):
+    """What the environment says. Every name starts with FILMROOM_; docs/how-to/settings.md lists them."""
+
+    model_config = SettingsConfigDict(env_prefix="FILMROOM_", extra="ignore")
+
+    room: str = "room"
+    """The room when none is named: a folder."""
+    catalog_password: SecretStr | None = None
+    """The password of the catalog's database user."""
+    s3_endpoint: str = ""
+    s3_region: str = "us-east-1"
+    s3_access_key: str = ""
+    s3_secret_key: SecretStr = SecretStr("")
+    clinical_s3_access_key: str = ""
+    clinical_s3_secret_key: SecretStr = SecretStr("")
+    research_s3_access_key: str = ""
+    research_s3_secret_key: SecretStr = SecretStr("")
+    models_s3_access_key: str = ""
+    models_s3_secret_key: SecretStr = SecretStr("")
+    workers: int = 0
+    """How many processes or threads heavy work may use; 0 means one a core."""
+
+    def s3_keys(self, zone: Zone | None) -> tuple[str, str]:
+        """Return the access and secret key for a zone's store, its own where it has its own."""
+        own: tuple[str, SecretStr] = ("", SecretStr(""))
+        if zone is not None:
+            own = (getattr(self, f"{zone}_s3_access_key"), getattr(self, f"{zone}_s3_secret_key"))
+        access, secret = own if own[0] else (self.s3_access_key, self.s3_secret_key)
+        return access, secret.get_secret_value()
+
+    @property
+    def cores(self) -> int:
+        return self.workers or os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomFile:
+    """What a room's file says. Relative locations are below the room's folder."""
+
+    name: str
+    catalog: str
+    zones: dict[Zone, str]
+    audit: str
+    keys: str
+
+    def write(self, folder: Path) -> None:
+        """Write the file, whole or not at all."""
+        lines = [
+            "# Where this room's parts are. Secrets come from the environment, never from here.",
+            f"format = {_FORMAT}",
+            f'name = "{self.name}"',
+            "",
+            "[catalog]",
+            f'url = "{self.catalog}"',
+            "",
+            "[zones]",
+            *(f'{zone} = "{location}"' for zone, location in self.zones.items()),
+            "",
+            "[audit]",
+            f'location = "{self.audit}"',
+            "",
+            "[keys]",
+            f'folder = "{self.keys}"',
+            "",
+        ]
+        draft = folder / f".{ROOM_FILE}.new"
+        draft.write_text("\n".join(lines), "utf-8")
+        draft.replace(folder / ROOM_FILE)
+
+    @classmethod
+    def read(cls, folder: Path) -> "RoomFile":
+        """Read the file. Raises NotFound where there is no room, Invalid where its file is not understood."""
+        try:
+            text = (folder / ROOM_FILE).read_text("utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFound(f"there is no room at {folder}", f"run: filmroom init {folder}") from None
+        try:
+            facts = tomllib.loads(text)
+            if facts["format"] != _FORMAT:
+                raise Invalid(f"{ROOM_FILE} has format {facts['format']}", "use the filmroom that wrote it, or newer")
+            return cls(
+                name=str(facts["name"]),
+                catalog=str(facts["catalog"]["url"]),
+                zones={zone: str(facts["zones"][zone]) for zone in Zone},
+                audit=str(facts["audit"]["location"]),
+                keys=str(facts["keys"]["folder"]),
+            )
+        except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+            raise Invalid(f"{ROOM_FILE} is not understood: {error}", "compare it with docs/how-to/init.md") from None
+
+
+def user() -> str:
+    """Return the operating system's name for who runs this: the owner of an embedded room."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return f"uid-{os.getuid()}"

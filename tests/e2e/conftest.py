@@ -1,0 +1,135 @@
+"""The program as users run it: real processes, real files. Everything they print is searched for patients' values."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+PLANTED_NAMES = ("Qvistgaard", "Zebulon", "Wojtyla", "Öztürk", "Nakashimada")
+PLANTED_IDS = ("MRN-7719204", "MRN-4482913", "MRN-9035577", "MRN-1190246", "MRN-6627318")
+PLANTED_PLACES = ("St. Polycarp Infirmary", "Dr. Mbeki-Lindqvist")
+
+_PRINTED: list[tuple[str, str]] = []
+
+
+@dataclass
+class Ran:
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self):
+        return json.loads(self.stdout)
+
+
+@dataclass
+class Filmroom:
+    """Runs the command line in one room."""
+
+    room: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, *arguments: object, status: int = 0) -> Ran:
+        command = [sys.executable, "-m", "filmroom", "--room", str(self.room), *map(str, arguments)]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, **self.environment},
+            timeout=300,
+            check=False,
+        )
+        _PRINTED.append((" ".join(map(str, arguments)), done.stdout + done.stderr))
+        assert done.returncode == status, f"{arguments}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def filmroom(tmp_path: Path) -> Filmroom:
+    """A command line with a new room, in a folder with a space in its name."""
+    room = Filmroom(tmp_path / "a room")
+    assert room("init", room.room, "--json").json == {"room": str(room.room)}
+    return room
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five patients with unmistakable names and numbers, two CT series of three images each, and three bad files."""
+    folder = tmp_path_factory.mktemp("planted")
+    for who, (name, number) in enumerate(zip(PLANTED_NAMES, PLANTED_IDS, strict=True)):
+        study = generate_uid(entropy_srcs=[number])
+        for series in (1, 2):
+            for image in (1, 2, 3):
+                data = _image(name, number, study, series, image)
+                data.save_as(folder / f"p{who}-{series}-{image}", enforce_file_format=True)
+    whole = (folder / "p0-1-1").read_bytes()
+    (folder / "cut-short").write_bytes(whole[:-1000])
+    (folder / "cut-in-header").write_bytes(whole[:400])
+    (folder / "readme.txt").write_text("not an image")
+    return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_patient_value_is_printed() -> Iterator[None]:
+    """Names are in no column: no command may print one, whatever it was asked."""
+    yield
+    for command, text in _PRINTED:
+        for value in (*PLANTED_NAMES, *PLANTED_PLACES):
+            assert value.casefold() not in text.casefold(), f"`filmroom {command}` printed a planted value"
+        if not command.startswith(("query", "trace")):
+            for value in PLANTED_IDS:
+                assert value not in text, f"`filmroom {command}` printed a planted Patient ID"
+
+
+def _image(name: str, number: str, study: str, series: int, image: int) -> Dataset:
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    uid = generate_uid(entropy_srcs=[number, str(series), str(image)])
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = CTImageStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID = uid
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.StudyInstanceUID = study
+    dataset.SeriesInstanceUID = generate_uid(entropy_srcs=[number, str(series)])
+    dataset.FrameOfReferenceUID = generate_uid(entropy_srcs=[number, "frame"])
+    dataset.PatientID, dataset.PatientName = number, f"{name}^Given"
+    dataset.PatientBirthDate, dataset.PatientSex, dataset.PatientAge = "19410203", "O", "083Y"
+    dataset.StudyDate, dataset.StudyTime, dataset.StudyID = "20240305", "101112", "17"
+    dataset.AccessionNumber = number.replace("MRN", "ACC")
+    dataset.ReferringPhysicianName = PLANTED_PLACES[1]
+    dataset.InstitutionName = PLANTED_PLACES[0]
+    dataset.StudyDescription = f"CT CHEST {name}"
+    dataset.Modality, dataset.Manufacturer, dataset.BodyPartExamined = "CT", "Maker", "CHEST"
+    dataset.SeriesNumber, dataset.InstanceNumber, dataset.AcquisitionNumber = series, image, 1
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    dataset.ImagePositionPatient, dataset.ImageOrientationPatient = [0, 0, 2 * image], [1, 0, 0, 0, 1, 0]
+    dataset.PositionReferenceIndicator = ""
+    dataset.PixelSpacing, dataset.SliceThickness, dataset.KVP = [1, 1], 2, 120
+    dataset.RescaleIntercept, dataset.RescaleSlope = -1024, 1
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.Rows = dataset.Columns = 64
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit, dataset.PixelRepresentation = 15, 0
+    shade = np.random.default_rng([series, image, sum(map(ord, number))])
+    dataset.PixelData = shade.integers(0, 3000, (64, 64), dtype=np.uint16).astype("<u2").tobytes()
+    block = dataset.private_block(0x0029, f"{name} PRIVATE", create=True)
+    block.add_new(1, "LO", f"seen by {name}")
+    return dataset
+
+
+@pytest.fixture(scope="session")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("recipe") / "slices.toml"
+    file.write_text('name = "slices"\nversion = 1\nkind = "image"\n[[step]]\nop = "rescale"\n')
+    return file

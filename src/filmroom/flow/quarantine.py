@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from filmroom.errors import Refused
 from filmroom.flow import evidence
-from filmroom.flow.receive import UID_CONFLICT
+from filmroom.flow.reception import UID_CONFLICT
 from filmroom.flow.sealed import SealedZone, patient_subject
 from filmroom.ids import Zone
 from filmroom.ports import Ports, Transaction

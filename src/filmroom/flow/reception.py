@@ -1,0 +1,358 @@
+"""Reception: how an object gets in, whichever door it comes through.
+
+Folder import, C-STORE and STOW-RS all hand their objects to one `Reception`. It takes them in groups: decide, seal and
+store the bytes durably, then write ledger rows, instances, cases and audit leaves in one transaction. Nobody is told that
+an object is in before that transaction is committed; what many senders bring at the same time shares it.
+"""
+
+import queue
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import TracebackType
+from typing import Self, TypeAlias
+
+from filmroom.canon import digest_of
+from filmroom.errors import FilmroomError, NotFound
+from filmroom.flow import evidence
+from filmroom.flow.sealed import SealedZone, case_subject, patient_subject
+from filmroom.ids import Digest, Zone
+from filmroom.ingest.accept import accept
+from filmroom.ports import Ports, Transaction
+from filmroom.records import (
+    Accepted,
+    Batch,
+    Case,
+    Conflict,
+    Decision,
+    Duplicate,
+    Ignored,
+    Instance,
+    InstanceState,
+    LedgerRow,
+    Outcome,
+    Permit,
+    Quarantined,
+    Reason,
+)
+
+GROUP_OBJECTS = 64
+GROUP_BYTES = 64 * 2**20
+UID_CONFLICT = "uid-conflict"
+
+_WRITERS = 8
+_Known: TypeAlias = Mapping[Digest, tuple[Outcome, tuple[Reason, ...]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What came of a delivery: received = stored + duplicate + conflict + quarantined + ignored.
+
+    `missing` are digests that the manifest announced and that did not come; `short` is how many objects fewer than
+    expected came.
+    """
+
+    batch: Batch
+    received: int
+    stored: int
+    duplicate: int
+    conflict: int
+    quarantined: int
+    ignored: int
+    bytes: int
+    seconds: float
+    reasons: Mapping[str, int]
+    missing: tuple[Digest, ...] = ()
+    short: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.missing and not self.short
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """One object at the door: its bytes, or why there are none."""
+
+    name: str = field(repr=False)
+    data: bytes = field(repr=False)
+    problem: Reason | None = None
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One open batch: who brings it, and what came of it so far. Made by `Reception.open`."""
+
+    batch: Batch
+    permit: Permit
+    started: float
+    tally: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """An object that was decided about, with its bytes still in hand."""
+
+    delivery: Delivery
+    position: int
+    name: str
+    data: bytes
+    digest: Digest
+    decision: Decision
+
+
+class Reception:
+    """Takes objects in, for any number of open deliveries. Thread-safe; close it when no more will come."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._zone = SealedZone(ports, Zone.CLINICAL)
+        self._writers = ThreadPoolExecutor(_WRITERS, "filmroom-write")
+        self._turn = threading.Lock()
+        self._waiting: queue.SimpleQueue[tuple[Delivery, Arrived, Future[LedgerRow]]] = queue.SimpleQueue()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writers.shutdown()
+
+    def open(self, source: str, *, expected: int | None = None) -> Delivery:
+        """Begin a delivery. Raises Denied, which is written down."""
+        ports = self._ports
+        permit = evidence.authorize(ports, "import", {"kind": "zone", "id": Zone.CLINICAL})
+        batch = Batch(
+            id=f"batch-{ports.entropy.draw(8).hex()}",
+            source=source,
+            received_at=ports.clock.now(),
+            processing_version=ports.code["filmroom"],
+            expected=expected,
+        )
+        with ports.catalog.write() as tx:
+            tx.batches.open(batch)
+            evidence.record(tx, ports, permit, {"kind": "batch", "id": batch.id}, {"state": "opened"})
+        return Delivery(batch, permit, ports.clock.monotonic())
+
+    def take(self, delivery: Delivery, arrived: Arrived) -> LedgerRow:
+        """Take one object in, and return when it is durable. Callers that wait at the same time share a transaction."""
+        answer: Future[LedgerRow] = Future()
+        self._waiting.put((delivery, arrived, answer))
+        # Whoever gets the turn serves everybody who waits; the others find their answer given.
+        while not answer.done():
+            with self._turn:
+                if not answer.done():
+                    self._serve()
+        return answer.result()
+
+    def take_all(self, delivery: Delivery, group: Sequence[Arrived]) -> list[LedgerRow]:
+        """Take a group in, in its order, and return when all of it is durable."""
+        with self._turn:
+            return self._take([(delivery, arrived) for arrived in group])
+
+    def finish(self, delivery: Delivery, *, announced: frozenset[Digest] = frozenset()) -> Receipt:
+        """Close a delivery. `announced` are digests that should have come and did not."""
+        ports, batch = self._ports, delivery.batch
+        closed_at: datetime = ports.clock.now()
+        with ports.catalog.write() as tx:
+            tx.batches.close(batch.id, closed_at)
+            outcome: dict[str, int | str] = {"state": "closed", **_counts(delivery.tally)}
+            evidence.record(tx, ports, delivery.permit, {"kind": "batch", "id": batch.id}, outcome)
+        return Receipt(
+            batch=replace(batch, closed_at=closed_at),
+            received=delivery.position,
+            **_counts(delivery.tally),
+            bytes=delivery.tally["bytes"],
+            seconds=round(ports.clock.monotonic() - delivery.started, 3),
+            reasons=dict(sorted(delivery.reasons.items())),
+            missing=tuple(sorted(announced)),
+            short=max(0, (batch.expected or 0) - delivery.position),
+        )
+
+    def _serve(self) -> None:
+        """Take in what waits, up to a group; everybody gets an answer or the reason why there is none."""
+        group: list[tuple[Delivery, Arrived, Future[LedgerRow]]] = []
+        size = 0
+        while len(group) < GROUP_OBJECTS and size < GROUP_BYTES:
+            try:
+                group.append(self._waiting.get_nowait())
+            except queue.Empty:
+                break
+            size += len(group[-1][1].data)
+        if not group:
+            return
+        try:
+            rows = self._take([(delivery, arrived) for delivery, arrived, _ in group])
+        except FilmroomError as error:
+            for _, _, answer in group:
+                answer.set_exception(error)
+        else:
+            for (_, _, answer), row in zip(group, rows, strict=True):
+                answer.set_result(row)
+
+    def _take(self, group: Sequence[tuple[Delivery, Arrived]]) -> list[LedgerRow]:
+        taken = self._decide(group)
+        self._store(taken)
+        with self._ports.catalog.write() as tx:
+            taken = _settle(tx, taken)
+            rows = _catalog(self._ports, tx, taken)
+            by_batch: dict[str, tuple[Delivery, list[LedgerRow]]] = {}
+            for each, row in zip(taken, rows, strict=True):
+                by_batch.setdefault(each.delivery.batch.id, (each.delivery, []))[1].append(row)
+            for batch, (delivery, lines) in by_batch.items():
+                tx.batches.add(batch, lines)
+                counts = _counts(Counter(line.outcome.value for line in lines))
+                outcome: dict[str, int | str] = {"state": "received", **counts, "ledger": str(digest_of(lines))}
+                evidence.record(tx, self._ports, delivery.permit, {"kind": "batch", "id": batch}, outcome)
+        for each, row in zip(taken, rows, strict=True):
+            each.delivery.tally.update({row.outcome.value: 1, "bytes": row.size_bytes})
+            each.delivery.reasons.update(reason.code for reason in row.reasons)
+        return rows
+
+    def _decide(self, group: Sequence[tuple[Delivery, Arrived]]) -> list[_Taken]:
+        """Decide about each object on its own; what the same group says twice is settled later."""
+        digests = [Digest.of(arrived.data) for _, arrived in group]
+        taken = []
+        with self._ports.catalog.read() as tx:
+            known = tx.batches.known(sorted(set(digests)))
+            for digest, (delivery, arrived) in zip(digests, group, strict=True):
+                if arrived.problem is not None:
+                    decision: Decision = Ignored(digest, arrived.problem)
+                else:
+                    decision = accept(
+                        arrived.data,
+                        current=lambda uid: tx.instances.current([uid]).get(uid),
+                        known=lambda digest: _before(tx, digest, known),
+                    )
+                delivery.position += 1
+                taken.append(_Taken(delivery, delivery.position, arrived.name, arrived.data, digest, decision))
+        return taken
+
+    def _store(self, taken: Sequence[_Taken]) -> None:
+        """Make the bytes durable, each under its patient's key, or its case's when it is not trusted."""
+        wanted = [each for each in taken if isinstance(each.decision, Accepted | Conflict | Quarantined)]
+        self._zone.ensure(_subject(self._ports, each.decision) for each in wanted)
+        for _ in self._writers.map(self._put, wanted):
+            pass
+
+    def _put(self, taken: _Taken) -> None:
+        self._zone.put(self._zone.name_of(taken.digest), _subject(self._ports, taken.decision), taken.data)
+
+
+def _before(tx: Transaction, digest: Digest, known: _Known) -> Outcome | None:
+    """What became of these bytes before; quarantined bytes that were released since are here like any others."""
+    if digest not in known:
+        return None
+    outcome, _ = known[digest]
+    if outcome is Outcome.QUARANTINED:
+        try:
+            tx.instances.get(digest)
+        except NotFound:
+            return outcome
+        return Outcome.STORED
+    return outcome
+
+
+def _settle(tx: Transaction, taken: Sequence[_Taken]) -> list[_Taken]:
+    """Decide again, now that nobody else can write: other writers and this very group may have come first."""
+    known = tx.batches.known([each.digest for each in taken])
+    uids = [each.decision.instance.sop_uid for each in taken if isinstance(each.decision, Accepted | Conflict)]
+    current = tx.instances.current(uids)
+    here = {digest for digest in known if _before(tx, digest, known) in (Outcome.STORED, Outcome.CONFLICT)}
+    settled = []
+    for each in taken:
+        decision = each.decision
+        if isinstance(decision, Accepted | Conflict):
+            instance = decision.instance
+            if instance.digest in here:
+                decision = Duplicate(instance.digest)
+            else:
+                here.add(instance.digest)
+                revision = current.setdefault(instance.sop_uid, instance.digest)
+                same = revision == instance.digest
+                decision = Accepted(instance) if same else Conflict(instance, revision)
+        settled.append(replace(each, decision=decision))
+    return settled
+
+
+def _catalog(ports: Ports, tx: Transaction, taken: Sequence[_Taken]) -> list[LedgerRow]:
+    """Write instances and cases, and return the ledger's rows."""
+    rows: list[LedgerRow] = []
+    instances: list[tuple[Instance, str, str, InstanceState]] = []
+    cases: list[Case] = []
+    for each in taken:
+        outcome, reasons = _verdict(each.decision)
+        rows.append(
+            LedgerRow(
+                position=each.position,
+                name=each.name,
+                digest=each.digest,
+                size_bytes=len(each.data),
+                outcome=outcome,
+                reasons=reasons,
+            )
+        )
+        batch, subject = each.delivery.batch.id, _subject(ports, each.decision)
+        match each.decision:
+            case Accepted(instance):
+                instances.append((instance, subject, batch, InstanceState.CURRENT))
+            case Conflict(instance, _):
+                instances.append((instance, subject, batch, InstanceState.CONFLICT))
+                cases.append(_case(ports, each, reasons, instance))
+            case Quarantined(_, _, maybe):
+                cases.append(_case(ports, each, reasons, maybe))
+            case Duplicate() | Ignored():
+                pass
+    tx.instances.add(instances)
+    standing = set(tx.batches.known([case.digest for case in cases]))
+    for case in cases:
+        if case.digest not in standing:
+            standing.add(case.digest)
+            tx.cases.add(case)
+    return rows
+
+
+def _case(ports: Ports, taken: _Taken, reasons: tuple[Reason, ...], instance: Instance | None) -> Case:
+    return Case(
+        id=f"case-{ports.entropy.draw(6).hex()}",
+        name=taken.name,
+        digest=taken.digest,
+        size_bytes=len(taken.data),
+        batch=taken.delivery.batch.id,
+        subject=_subject(ports, taken.decision),
+        reasons=reasons,
+        instance=instance,
+    )
+
+
+def _verdict(decision: Decision) -> tuple[Outcome, tuple[Reason, ...]]:
+    match decision:
+        case Accepted():
+            return Outcome.STORED, ()
+        case Duplicate():
+            return Outcome.DUPLICATE, ()
+        case Conflict():
+            detail = "the room has this SOP Instance UID with other bytes; both are kept until somebody decides"
+            return Outcome.CONFLICT, (Reason(UID_CONFLICT, detail),)
+        case Quarantined(_, reasons, _):
+            return Outcome.QUARANTINED, reasons
+        case Ignored(_, reason):
+            return Outcome.IGNORED, (reason,)
+
+
+def _subject(ports: Ports, decision: Decision) -> str:
+    match decision:
+        case Accepted(instance) | Conflict(instance, _):
+            return patient_subject(ports, instance.issuer, instance.patient_id, instance.study_uid)
+        case Quarantined(digest, _, _) | Ignored(digest, _) | Duplicate(digest):
+            return case_subject(ports, digest)
+
+
+def _counts(tally: Mapping[str, int]) -> dict[str, int]:
+    return {outcome.value: tally.get(outcome.value, 0) for outcome in Outcome}

@@ -69,9 +69,10 @@ def test_a_jp2_file_in_place_of_a_codestream_is_refused() -> None:
     assert isinstance(pixels.clean(encapsulate([encoded]), image(), J2K), Reason)
 
 
-def test_a_plain_frame_is_copied_verbatim() -> None:
-    value = encapsulate([b"\x01" * 64 + b"\x02" * 10], has_bot=False)
-    assert cleaned(value, image(), RLE).value == value
+def test_what_has_nothing_but_frames_is_copied_verbatim() -> None:
+    once = cleaned(encapsulate([bytes(imagecodecs.jpegls_encode(PICTURE))], has_bot=False), image(), JPEG_LS).value
+    again = cleaned(once, image(), JPEG_LS)
+    assert (again.value, again.frames_stripped) == (once, 0)
 
 
 def test_an_overlay_in_unused_bits_goes() -> None:

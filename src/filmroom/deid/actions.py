@@ -14,18 +14,22 @@ from pydicom._uid_dict import UID_dictionary
 
 from filmroom.deid.lexicon import code_words, eponyms, words
 from filmroom.deid.profile import Action
+from filmroom.deid.publiccodes import SCHEMES, UNITS
 
 _FORMS = {
     "CS": re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ +./()-]{0,15}\Z"),
-    "TM": re.compile(r"\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?\Z"),
-    "DS": re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z"),
+    "TM": re.compile(r"([01]\d|2[0-3])([0-5]\d(([0-5]\d|60)(\.\d{1,6})?)?)?\Z"),
+    "DS": re.compile(r"(?=.{1,24}\Z)[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z"),
     "IS": re.compile(r"[+-]?\d{1,12}\Z"),
 }
 _STAND_INS = {"DA": "19000101", "DT": "19000101000000", "TM": "000000", "AS": "000Y", "IS": "0", "DS": "0"}
-_DATETIME = re.compile(r"(\d{8})(\d{0,6}(?:\.\d{1,6})?)([+-]\d{4})?\Z")
+_DATETIME = re.compile(
+    r"(\d{8})((?:(?:[01]\d|2[0-3])(?:[0-5]\d(?:(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?)?)([+-](?:0\d|1[0-4])[0-5]\d)?\Z"
+)
 _AGE = re.compile(r"(\d{1,3})([DWMY])\Z")
 _OLDEST_YEARS = 89
-_SHORT_WORD = 3
+_SHORT_WORD = 2
+_MOST_DIGITS = 5  # in the short words of a code string, together
 _LONG_NUMBER = 6  # shorter ones are counts and measures more often than identifiers
 
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mai|okt|dez"
@@ -35,6 +39,8 @@ _GIVEAWAY = re.compile(
     | \b(?:{_MONTHS})[a-z]*[ .-]*\d{{1,2}}[ .,-]+\d{{2,4}}    # May 11, 2021
     | \b\d{{1,2}}:\d{{2}}(?::\d{{2}})?                        # times
     | \+?\b\d{{3,}}[-. ]\d{{3,}}                              # telephone numbers
+    | (?<![^\W_])\d{{2,3}}(?:[ _^,:./-]\d{{2,3}}){{2,}}(?![^\W_]) # the same in pairs; 11 05 21
+    | \b0?(?:9\d|1[0-3]\d)[ -]*y(?:rs?|ears?|o|/o|\.o\.)?\b   # an age above 89
     | \S+@\S+ | \b(?:https?|www)\S+""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -53,15 +59,6 @@ _CODE = re.compile(
     | (?:UBERON:)?\d{1,18}(?:[-.]\d{1,6})? # DCM, SCT, LOINC, versions
     )\Z""",
     re.VERBOSE,
-)
-_UNITS = frozenset(
-    """1 mm cm um m mm2 mm3 cm2 cm3 ml s ms us min h d deg rad Hz kHz MHz T mT kV mA mAs Gy mGy cGy Sv Bq MBq kBq HU [hnsf'U] %
-    Bq/ml BQML g/ml GML {SUVbw}g/ml {SUVlbm}g/ml {SUVbsa}cm2/ml mm2/s um2/s 10-6.mm2/s s/mm2 1/s 1/min {counts} {propcounts}
-    {ratio} CNTS NONE PROPCPS CM2ML CM2 PCNT CPS OD US {bpm} kg kg/m2 /min mT/m W/kg ppm [arb'U] {Particles}/[100]g{Tissue}
-    """.split()
-)
-_SCHEMES = frozenset(
-    "DCM SRT SCT SNM3 SNM99 99SDM LN UCUM RADLEX FMA UMLS NCIT NCIt NEU UBERON I9 I9C I10 I10P ICDO ICDO3 ISO3166_1 BI MA".split()
 )
 
 
@@ -88,11 +85,23 @@ def keep(vr: str, text: str, context: Context) -> str | None:
     form = _FORMS.get(vr)
     if form is None or not form.match(text):
         return None
-    if vr == "CS" and not all(_is_defined(word.lower(), context.known) for word in re.findall(r"[^\W_]+", text)):
+    if vr == "CS" and not _is_code_string(text, context.known):
         return None
-    if vr in ("DS", "IS") and len(text) >= _LONG_NUMBER and text in context.known:
+    if vr in ("DS", "IS", "TM") and is_known_number(text, context.known):
         return None
     return text
+
+
+def is_known_number(text: str, known: frozenset[str]) -> bool:
+    """Say whether a number of six digits or more is an identifier or a date, whatever its sign, zeros and fraction."""
+    whole = text.lstrip("+-").split(".")[0]
+    return len(whole) >= _LONG_NUMBER and (whole in known or whole.lstrip("0") in known)
+
+
+def _is_code_string(text: str, known: frozenset[str]) -> bool:
+    tokens = [word.lower() for word in re.findall(r"[^\W_]+", text)]
+    digits = sum(char.isdigit() for word in tokens if word not in code_words() for char in word)
+    return digits <= _MOST_DIGITS and not _GIVEAWAY.search(text) and all(_is_defined(word, known) for word in tokens)
 
 
 def _is_defined(word: str, known: frozenset[str]) -> bool:
@@ -154,12 +163,12 @@ def code(vr: str, text: str, context: Context) -> str | None:
     text = text.strip()
     if text.lower() in context.known:
         return None
-    return text if text in _SCHEMES or text in _UNITS or _CODE.match(text) else None
+    return text if text in SCHEMES or text in UNITS or _CODE.match(text) else None
 
 
 def is_public(scheme: str) -> bool:
     """Say whether a coding scheme designator is one of a public scheme (PS3.16 section 8)."""
-    return scheme.strip() in _SCHEMES
+    return scheme.strip() in SCHEMES
 
 
 def clean_descriptor(vr: str, text: str, context: Context) -> str | None:
@@ -193,12 +202,15 @@ def _judged(text: str, known: frozenset[str]) -> Iterator[tuple[str, bool | None
             continue
         word = token.lower()
         titled = any(before in _TITLES for before in recent[-2:]) or recent[-1:] == ["per"]
-        if word in eponyms():
-            stays = not titled and word not in known
-        else:
-            stays = not (recent and recent[-1] in _TITLES) and _is_medical(token, known)
+        is_medical = word not in known if word in eponyms() else _is_medical(token, known)
+        stays = is_medical and not (titled if word in eponyms() else _is_titled(recent))
         recent.append(word)
         yield token, stays
+
+
+def _is_titled(recent: list[str]) -> bool:
+    """Say whether a title comes just before, or before an initial."""
+    return any(before in _TITLES for before in recent[-2 if len(recent[-1:] and recent[-1]) == 1 else -1 :])
 
 
 def _is_medical(token: str, known: frozenset[str]) -> bool:

@@ -5,6 +5,7 @@ not copied, at any depth: private groups, overlays, curves, icons, signatures, g
 is written anew. Sources: PS3.15 E.1.1 (attributes of a copy), E.3.6 (dates), PS3.5 7.4 (types).
 """
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
@@ -18,21 +19,23 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
-from filmroom.deid import pixels
+from filmroom.deid import numbers, pixels
 from filmroom.deid.actions import ACTIONS, Context, is_public
 from filmroom.deid.identifying import IDENTIFIERS, PLACEHOLDERS, PLACES
-from filmroom.deid.lexicon import words
-from filmroom.deid.profile import Action, Profile, Rule, codes
+from filmroom.deid.lexicon import eponyms, words
+from filmroom.deid.profile import Action, Profile, Rule, codes, method
 from filmroom.deid.pseudonym import Pseudonyms
 from filmroom.dicom import encode, parse, walk
 from filmroom.errors import Unreadable
 from filmroom.records import Reason
 
-METHOD = "filmroom deid 1"
+METHOD = "filmroom deid 2"
 _DEEPEST = 16
 _PIXEL_DATA = Tag("PixelData")
 _TYPE_2 = ("PatientID", "PatientName")
 _UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+_DAYS = re.compile(r"(?<!\d)\d{8}")
+_ROOM = {"LO": 64, "SH": 16}
 _TEXTS = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split())
 
 
@@ -145,8 +148,10 @@ class _Cleaner:
             return self._sequence(rule, element, depth)
         if rule.action is Action.EMPTY or (element.is_empty and rule.action is not Action.PSEUDONYM):
             return DataElement(element.tag, vr, None)
+        if numbers.most(int(element.tag)) < element.VM:
+            return None
         if vr not in _TEXTS:
-            return DataElement(element.tag, vr, element.value) if rule.action is Action.KEEP else None
+            return numbers.binary(element, vr, source) if rule.action is Action.KEEP else None
         if rule.keyword == "CodeValue" and not is_public(_text(source, "CodingSchemeDesignator")):
             return DataElement(element.tag, vr, None)
         return self._text_element(rule, element, vr)
@@ -162,7 +167,9 @@ class _Cleaner:
             return None  # a number missing among numbers would shift the rest
         if vr == "UI":
             results = [result for result in results if result]
-        return DataElement(element.tag, vr, [result or "" for result in results] if several else results[0])
+        room = _ROOM.get(vr)
+        shown = [(result or "")[:room].rstrip() for result in results]
+        return DataElement(element.tag, vr, shown if several else shown[0])
 
     def _sequence(self, rule: Rule, element: DataElement, depth: int) -> DataElement | None:
         if depth >= _DEEPEST:
@@ -208,13 +215,17 @@ def _known(source: Dataset) -> frozenset[str]:
     found: set[str] = set()
     for raw, holder, _ in walk.nested(source):
         keyword, vr = walk.name_of(int(raw.tag)), walk.vr_of(raw)
+        if vr in ("DA", "DT"):
+            found |= set(_DAYS.findall(_decoded(holder, raw)))
         if vr != "PN" and keyword not in IDENTIFIERS and keyword not in PLACES:
             continue
         text = _decoded(holder, raw).lower()
         for spelling in (text, "".join(c for c in unicodedata.normalize("NFKD", text) if c.isascii())):
             parts = set("".join(c if c.isalnum() else " " for c in spelling).split())
             found |= (parts - words() if keyword in PLACES else parts) | {spelling.strip()}
-    return frozenset(word for word in found if len(word) > 2 and word not in PLACEHOLDERS)
+    shortest = frozenset(word for word in found if word in eponyms())
+    numbers = {word.lstrip("0") for word in found if word.isdecimal()}
+    return shortest | {word for word in found | numbers if len(word) > 2 and word not in PLACEHOLDERS}
 
 
 def _decoded(holder: Dataset, raw: walk.Element) -> str:
@@ -243,7 +254,7 @@ def _put_pixels(copy: Dataset, cleaned: pixels.Cleaned, source: Dataset, syntax:
 def _stamp(copy: Dataset, profile: Profile, sop_class: str) -> None:
     """Write what was done (PS3.15 E.1.1). Burned In Annotation stays what the sender said: no pixel was read."""
     copy.PatientIdentityRemoved = "YES"
-    copy.DeidentificationMethod = [METHOD, f"profile {profile.name}"[:64], profile.digest.hex]
+    copy.DeidentificationMethod = [METHOD, *method(profile)]
     items = []
     for value, meaning in codes(profile, sop_class):
         item = Dataset()

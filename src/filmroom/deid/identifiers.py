@@ -112,9 +112,12 @@ def in_text(text: str, forbidden: Identifiers) -> bool:
 
 
 def in_number(text: str, forbidden: Identifiers) -> bool:
-    """Say whether a DS or IS value as a whole is a term of at least six digits."""
-    number = text.strip()
-    return len(number) >= _SHORTEST_NUMBER and number.isdigit() and number in forbidden.terms
+    """Say whether the whole part of a DS or IS value is a term of at least six digits, or one of the source's dates."""
+    number = text.strip().lstrip("+-").partition(".")[0]
+    if len(number) < _SHORTEST_NUMBER or not number.isdigit():
+        return False
+    forms = {number, number.lstrip("0")}
+    return bool(forms & forbidden.terms) or any(forms & days for days in forbidden.dates.values())
 
 
 def in_date(keyword: str, text: str, forbidden: Identifiers) -> bool:

@@ -16,12 +16,11 @@ import pydicom
 from pydicom._uid_dict import UID_dictionary
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 
-from filmroom.deid import eyes
+from filmroom.deid import eyes, forms, slack
 from filmroom.deid.identifiers import (
     Identifiers,
     frame_digests,
@@ -31,7 +30,7 @@ from filmroom.deid.identifiers import (
     in_pixel_bytes,
     in_text,
 )
-from filmroom.deid.profile import STAMPED, Action, Profile, Rule, codes
+from filmroom.deid.profile import STAMPED, Action, Profile, Rule, codes, method
 from filmroom.dicom import encode, pixels, walk
 from filmroom.errors import Unreadable
 from filmroom.records import Coverage, Finding, Severity
@@ -52,6 +51,7 @@ _BIG = "1.2.840.10008.1.2.2"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _ITEM_END = 8
 _MAKER = re.compile(r"filmroom deid \d+")
+_OWN_UID = re.compile(r"2\.25\.[1-9]\d{0,38}")
 _FAILURES = (*walk.FAILURES, InvalidDicomError)
 
 
@@ -101,6 +101,8 @@ def inspect(output: bytes, forbidden: Identifiers, profile: Profile) -> Inspecti
             _look_at_elements(dataset, rules, seen)
             _look_at_stamp(dataset, seen)
         _look_at_pixels(dataset, seen)
+        if not _is_canonical(output):
+            seen.fail("not-canonical")
         seen.names = {keyword: str(dataset.get(keyword) or "") for keyword in _NAMES}
         seen.findings.update(eyes.look(dataset, overlays=forbidden.overlays))
     except (*_FAILURES, Unreadable):
@@ -116,6 +118,14 @@ def _count(output: bytes) -> int:
     if reading.reasons:
         raise Unreadable("the copy does not read back", "")
     return sum(1 for part in (reading.dataset.file_meta, reading.dataset) for _ in walk.nested(part))
+
+
+def _is_canonical(output: bytes) -> bool:
+    """Say whether writing what was read gives the same bytes: no repeated element, no bytes beside values, no odd padding."""
+    dataset = pydicom.dcmread(BytesIO(output))
+    for _ in _every(dataset):
+        pass  # what is not decoded would be written as it lies there
+    return encode.encode(dataset) == output
 
 
 # -- the file ------------------------------------------------------------------------------------------------------
@@ -148,7 +158,7 @@ def _without_stamp(header: bytes, seen: Inspection) -> bytes:
     """Return the header without the texts that every copy of this profile has, so that they match nobody's name."""
     profile = seen.profile
     meanings = [meaning for _, meaning in codes(profile, seen.sop_class)] if seen.sop_class in profile.rules else []
-    for text in (f"profile {profile.name}"[:64], profile.digest.hex, *meanings):
+    for text in (*method(profile), *meanings):
         header = header.replace(text.encode(), b"\0")
     return header
 
@@ -169,6 +179,7 @@ def _parts(output: bytes, dataset: Dataset) -> tuple[bytes, bytes, bytes]:
 
 
 def _look_at_elements(dataset: Dataset, rules: Mapping[int, Rule], seen: Inspection) -> None:
+    subject, moved = str(dataset.get("PatientID") or ""), []
     for element, path, stamped in _every(dataset):
         seen.elements += 1
         rule = rules.get(int(element.tag))
@@ -181,10 +192,30 @@ def _look_at_elements(dataset: Dataset, rules: Mapping[int, Rule], seen: Inspect
         else:
             if not set(str(element.VR).split(" or ")) <= set(rule.vrs):
                 seen.fail("vr", path)
+            if code := forms.breach(element, rule, subject):
+                seen.fail(code, path)
+            elif rule.action is Action.SHIFT_DATE and not element.is_empty:
+                parts = element.value if element.VM > 1 else [element.value]
+                moved += [(element.keyword, str(part)[:8]) for part in parts if part]
             _look_at_value(element, rule, path, seen)
+    if not forms.one_shift(moved, seen.forbidden.dates):
+        seen.fail("dates-disagree")
+    _look_at_palettes(dataset, seen)
     for keyword in _TYPE_1:
         if keyword not in dataset or dataset[keyword].is_empty:
             seen.fail("required-missing", keyword)
+
+
+def _look_at_palettes(dataset: Dataset, seen: Inspection) -> None:
+    """Check that a palette is there for an image that looks colours up, and as long as its descriptor says."""
+    for colour in ("Red", "Green", "Blue"):
+        data = dataset.get(f"{colour}PaletteColorLookupTableData")
+        if data is None:
+            continue
+        entries = dataset[f"{colour}PaletteColorLookupTableDescriptor"].value[0] or 0x10000
+        used = str(dataset.get("PhotometricInterpretation")) == "PALETTE COLOR"
+        if not used or len(data) not in (entries + entries % 2, 2 * entries):
+            seen.fail("palette", f"{colour}PaletteColorLookupTableData")
 
 
 def _every(dataset: Dataset, path: str = "", stamped: bool = False) -> Iterator[tuple[DataElement, str, bool]]:
@@ -210,7 +241,7 @@ def _look_at_value(element: DataElement, rule: Rule, path: str, seen: Inspection
         if vr == "UI":
             if text in forbidden.uids:
                 seen.fail("uid-survives", path)
-            if text not in UID_dictionary and not (rule.action is Action.UID and text.startswith("2.25.")):
+            if text not in UID_dictionary and not (rule.action is Action.UID and _OWN_UID.fullmatch(text)):
                 seen.fail("uid-not-mapped", path)
         elif vr in ("DA", "DT"):
             if rule.action is not Action.REPLACE and in_date(element.keyword, text, forbidden):
@@ -230,13 +261,9 @@ def _look_at_stamp(dataset: Dataset, seen: Inspection) -> None:
     profile = seen.profile
     if str(dataset.get("PatientIdentityRemoved")) != "YES":
         seen.fail("required-missing", "PatientIdentityRemoved")
-    method = dataset.get("DeidentificationMethod")
-    said = [str(part) for part in method] if isinstance(method, MultiValue) else []
-    if (
-        len(said) != 3
-        or not _MAKER.fullmatch(said[0])
-        or said[1:] != [f"profile {profile.name}"[:64], profile.digest.hex]
-    ):
+    values = dataset.get("DeidentificationMethod")
+    said = [str(part) for part in values] if isinstance(values, MultiValue) else []
+    if len(said) != 3 or not _MAKER.fullmatch(said[0]) or tuple(said[1:]) != method(profile):
         seen.fail("method", "DeidentificationMethod")
     items = dataset.get(_METHOD_CODES) or []
     stated = [(str(item.get("CodeValue")), str(item.get("CodeMeaning"))) for item in items]
@@ -266,8 +293,8 @@ def _look_at_pixels(dataset: Dataset, seen: Inspection) -> None:
     syntax = str(dataset.file_meta.get("TransferSyntaxUID"))
     if syntax in _NATIVE:
         _look_at_words(dataset, syntax, seen)
-    elif any(map(_has_text_segment, generate_frames(dataset.PixelData, number_of_frames=seen.frames_present))):
-        seen.fail("pixel-segment", "PixelData")
+    elif not slack.is_tight(dataset):
+        seen.fail("pixel-slack", "PixelData")
 
 
 def _look_at_words(dataset: Dataset, syntax: str, seen: Inspection) -> None:
@@ -290,17 +317,3 @@ def _look_at_words(dataset: Dataset, syntax: str, seen: Inspection) -> None:
         allowed.append((0, -1))  # or the sign, all the way up
     if not any(np.isin(unused, pair).all() for pair in allowed):
         seen.fail("unused-bits", "PixelData")
-
-
-def _has_text_segment(frame: bytes) -> bool:
-    """Say whether a JPEG, JPEG-LS or JPEG 2000 frame has a comment or application segment before its first scan or tile."""
-    jpeg, jpeg_2000 = frame[:2] == b"\xff\xd8", frame[:2] == b"\xff\x4f"
-    at = 2
-    while (jpeg or jpeg_2000) and at + 4 <= len(frame) and frame[at] == 0xFF:
-        marker = frame[at + 1]
-        if marker in (0xDA, 0x90) and (jpeg or marker == 0x90):
-            break
-        if marker == (0xFE if jpeg else 0x64) or (jpeg and 0xE1 <= marker <= 0xEF and marker != 0xEE):
-            return True
-        at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
-    return False

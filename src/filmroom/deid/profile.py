@@ -86,6 +86,7 @@ STAMPED = (
 )
 """What every copy carries, whatever its profile says (PS3.15 E.1.1)."""
 
+_METHOD_CHARS, _DIGEST_CHARS = 60, 32
 _DESCRIPTORS = frozenset({"StudyDescription", "SeriesDescription", "ProtocolName"})
 _CHARACTERISTICS = frozenset({"PatientSex", "PatientAge", "PatientSize", "PatientWeight"})
 
@@ -164,6 +165,14 @@ def describe(profile: Profile) -> list[tuple[str, str]]:
         for rule in of_class.values():
             said.setdefault(rule.keyword, set()).add(SENTENCES[rule.action])
     return [(keyword, "; or ".join(sorted(sentences))) for keyword, sentences in sorted(said.items())]
+
+
+def method(profile: Profile) -> tuple[str, str]:
+    """Return what Deidentification Method says of the profile: its name, and half of its digest.
+
+    Values of LO have at most 64 characters, and readers count the space that makes a length even.
+    """
+    return f"profile {profile.name}"[:_METHOD_CHARS], profile.digest.hex[:_DIGEST_CHARS]
 
 
 def codes(profile: Profile, sop_class: str) -> tuple[tuple[str, str], ...]:

@@ -30,7 +30,7 @@ __all__ = [
     "verify",
 ]
 
-VERIFIER = "filmroom.deid.verify/1"
+VERIFIER = "filmroom.deid.verify/2"
 PAYLOAD_TYPE = "application/vnd.filmroom.clean+json"
 
 
@@ -71,23 +71,23 @@ def passed_by_reviewer(output: bytes, forbidden: Identifiers, profile: Profile, 
     return _passed(output, seen, reviewer=reviewer)
 
 
-def admit(copy: Copy, *, public_key: bytes, profile: Digest) -> CleanInstance:
+def admit(copy: Copy, *, public_key: bytes, profile: Digest, verifier: str = VERIFIER) -> CleanInstance:
     """Return the clean instance that a copy's signed attestation proves.
 
-    `profile` is the current profile's digest. Raises Refused when the copy is not clean or its proof is stale or of
-    something else, Corrupt when the signature does not hold.
+    `profile` and `verifier` are the ones that count: the current ones, or those that a snapshot was frozen under. Raises
+    Refused when the copy is not clean or its proof is stale or of something else, Corrupt when the signature does not hold.
     """
     if copy.state is not CopyState.CLEAN or copy.attestation is None or copy.digest is None:
         raise Refused("this copy is not clean", "decide its review, or de-identify its source again")
     payload_type, payload = sign.open_dsse(copy.attestation, public_key)
     if payload_type != PAYLOAD_TYPE:
         raise Refused("the attestation is about something else", "de-identify the source again")
-    if (copy.profile, copy.verifier) != (profile, VERIFIER):
+    if (copy.profile, copy.verifier) != (profile, verifier):
         raise Refused("the copy was verified under another profile or verifier", "de-identify the source again")
     expected: dict[str, Json] = {
         "digest": str(copy.digest),
         "profile": str(profile),
-        "verifier": VERIFIER,
+        "verifier": verifier,
         "subject": copy.subject,
         "study_uid": copy.study_uid,
         "series_uid": copy.series_uid,

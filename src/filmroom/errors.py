@@ -76,3 +76,10 @@ class Unavailable(FilmroomError):
 
     code = "unavailable"
     retriable = True
+
+
+class NoRoom(Unavailable):
+    """There is no room where one was named, or its file cannot be read."""
+
+    code = "no-room"
+    retriable = False

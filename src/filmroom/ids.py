@@ -9,6 +9,7 @@ from typing import Self
 from filmroom.errors import Invalid
 
 _HEX = re.compile(r"[0-9a-f]{64}\Z")
+_VERSION = re.compile(r"[1-9][0-9]{0,8}\Z")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 
 
@@ -55,7 +56,7 @@ class Versioned:
     @classmethod
     def parse(cls, text: str) -> Self:
         name, at, version = text.partition("@")
-        if not at or not version.isdecimal() or int(version) < 1:
+        if not at or not _VERSION.match(version):
             raise Invalid(f"{text!r} is not NAME@VERSION", "write for example chest-ct@3")
         return cls(check_name(name), int(version))
 

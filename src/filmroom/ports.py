@@ -191,7 +191,7 @@ class Instances(Protocol):
         ...
 
     def find(self, level: Level, name: str) -> list[StoredInstance]:
-        """Return the instances of a patient (by Patient ID or subject), study, series or SOP Instance UID."""
+        """Return the current instances of a patient (Patient ID or subject), study, series or SOP Instance UID."""
         ...
 
     def completeness(self) -> list[tuple[str, str, int, int]]:
@@ -209,16 +209,18 @@ class Projects(Protocol):
 
 class Copies(Protocol):
     def put(self, copies: Sequence[Copy]) -> None:
-        """Keep the outcome for (project, source); it replaces an earlier one."""
+        """Keep the outcome for (project, source, profile, verifier); it replaces an earlier one."""
         ...
 
     def done(self, project: str, profile: Digest, verifier: str) -> set[Digest]:
-        """Return the sources that were dealt with under this profile by this verifier."""
+        """Return the sources that were dealt with under this profile by this verifier; `failed` ones were not."""
         ...
 
     def get(self, copy: int) -> Copy: ...
 
-    def of(self, project: str, sources: Sequence[Digest]) -> list[Copy]: ...
+    def of(self, project: str, sources: Sequence[Digest], profile: Digest, verifier: str) -> list[Copy]:
+        """Return what came of these sources under this profile by this verifier, in their order."""
+        ...
 
     def all(self, *, project: str | None = None, state: CopyState | None = None) -> list[Copy]: ...
 
@@ -331,6 +333,12 @@ class Log(Protocol):
     def add_checkpoint(self, checkpoint: Checkpoint) -> None: ...
 
     def checkpoints(self) -> list[Checkpoint]: ...
+
+    def checkpoint_at(self, size: int) -> Checkpoint | None:
+        """Return the checkpoint over the first `size` leaves."""
+        ...
+
+    def latest_checkpoint(self) -> Checkpoint | None: ...
 
 
 class Transaction(Protocol):

@@ -265,9 +265,12 @@ class Coverage:
 
 
 class CopyState(StrEnum):
+    """`failed` means that nothing was decided: the source could not be read, and will be tried again."""
+
     CLEAN = "clean"
     REVIEW = "review"
     REFUSED = "refused"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

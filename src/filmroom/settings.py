@@ -5,15 +5,16 @@ come from the environment (`FILMROOM_...`), with one set for each zone where zon
 """
 
 import getpass
+import json
 import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from filmroom.errors import Invalid, NotFound
+from filmroom.errors import Invalid, NoRoom
 from filmroom.ids import Zone
 
 ROOM_FILE = "room.toml"
@@ -70,19 +71,19 @@ class RoomFile:
         lines = [
             "# Where this room's parts are. Secrets come from the environment, never from here.",
             f"format = {_FORMAT}",
-            f'name = "{self.name}"',
+            f"name = {_quoted(self.name)}",
             "",
             "[catalog]",
-            f'url = "{self.catalog}"',
+            f"url = {_quoted(self.catalog)}",
             "",
             "[zones]",
-            *(f'{zone} = "{location}"' for zone, location in self.zones.items()),
+            *(f"{zone} = {_quoted(location)}" for zone, location in self.zones.items()),
             "",
             "[audit]",
-            f'location = "{self.audit}"',
+            f"location = {_quoted(self.audit)}",
             "",
             "[keys]",
-            f'folder = "{self.keys}"',
+            f"folder = {_quoted(self.keys)}",
             "",
         ]
         draft = folder / f".{ROOM_FILE}.new"
@@ -91,11 +92,13 @@ class RoomFile:
 
     @classmethod
     def read(cls, folder: Path) -> "RoomFile":
-        """Read the file. Raises NotFound where there is no room, Invalid where its file is not understood."""
+        """Read the file. Raises NoRoom where there is none, Invalid where its file is not understood."""
         try:
             text = (folder / ROOM_FILE).read_text("utf-8")
         except (FileNotFoundError, NotADirectoryError):
-            raise NotFound(f"there is no room at {folder}", f"run: filmroom init {folder}") from None
+            raise NoRoom(f"there is no room at {folder}", f"run: filmroom init {folder}") from None
+        except (OSError, UnicodeDecodeError):
+            raise NoRoom(f"{ROOM_FILE} cannot be read", "check who owns the room's folder") from None
         try:
             facts = tomllib.loads(text)
             if facts["format"] != _FORMAT:
@@ -108,7 +111,25 @@ class RoomFile:
                 keys=str(facts["keys"]["folder"]),
             )
         except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-            raise Invalid(f"{ROOM_FILE} is not understood: {error}", "compare it with docs/how-to/init.md") from None
+            raise Invalid(f"{ROOM_FILE} is not understood: {error}", "compare it with docs/formats/room.md") from None
+
+
+def read_environment() -> Environment:
+    """Return what the environment says. Raises Invalid naming the variable that makes no sense, without its value."""
+    try:
+        return Environment()
+    except ValidationError as error:
+        names = ", ".join(f"FILMROOM_{str(each['loc'][0]).upper()}" for each in error.errors() if each["loc"])
+        raise Invalid(f"{names} makes no sense", "see docs/settings.md") from None
+
+
+def _quoted(text: str) -> str:
+    """Return a TOML basic string; its escapes are those of JSON, and DEL. Raises Invalid for half a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Invalid("a location or URL holds half a character", "write it in whole Unicode characters") from None
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def user() -> str:

@@ -1,7 +1,8 @@
 """The one table of verbs.
 
-A verb has the same name everywhere: `filmroom NAME`, the audit event, the permission, the page in docs/how-to, and
-the method of `Room` (which differs only where the name is a Python keyword). Tests hold the rest to this table.
+A verb has the same name everywhere: `filmroom NAME` (not for `load`, which gives arrays and is Python's alone), the audit
+event, the permission, the heading in docs/commands.md, and the method of `Room` (which differs only where the name is a
+Python keyword). Tests hold the rest to this table.
 """
 
 from dataclasses import dataclass

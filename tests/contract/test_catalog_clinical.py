@@ -304,12 +304,19 @@ def test_only_the_current_revision_is_seen_by_queries(catalog: SqlCatalog) -> No
         tx.instances.set_state(new.digest, CURRENT)
         assert tx.instances.current(["1.1.1.1"]) == {"1.1.1.1": new.digest}
         assert [each.digest for each in tx.instances.matching("")] == [new.digest]
-        assert {each.digest: each.state for each in tx.instances.find(Level.INSTANCE, "1.1.1.1")} == {
-            old.digest: InstanceState.SUPERSEDED,
-            new.digest: CURRENT,
-        }
+        assert [each.digest for each in tx.instances.find(Level.INSTANCE, "1.1.1.1")] == [new.digest]
         with pytest.raises(NotFound):
             tx.instances.set_state(_digest(9), CURRENT)
+
+
+def test_two_current_revisions_of_one_uid_cannot_be(catalog: SqlCatalog) -> None:
+    old, new = _instance(1), replace(_instance(2), sop_uid="1.1.1.1")
+    _add(catalog, old)
+    with pytest.raises(Refused):
+        _add(catalog, new)
+    _add(catalog, new, state=InstanceState.CONFLICT)
+    with pytest.raises(Refused), catalog.write() as tx:
+        tx.instances.set_state(new.digest, CURRENT)
 
 
 def test_a_patient_is_found_by_patient_id_and_by_subject(catalog: SqlCatalog) -> None:

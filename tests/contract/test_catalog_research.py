@@ -156,7 +156,11 @@ def test_copies_are_found_by_project_state_digest_source_and_uid(room: SqlCatalo
     with room.read() as tx:
         assert [_known(each) for each in tx.copies.all(project="lung", state=CopyState.CLEAN)] == [_clean(0), _clean(2)]
         assert [_known(each) for each in tx.copies.all(state=CopyState.REFUSED)] == [_refused(1)]
-        assert [_known(each) for each in tx.copies.of("lung", SOURCES[::-1])] == [_clean(2), _refused(1), _clean(0)]
+        assert [_known(each) for each in tx.copies.of("lung", SOURCES[::-1], PROFILE, "v1")] == [
+            _clean(2),
+            _refused(1),
+            _clean(0),
+        ]
         assert [_known(each) for each in tx.copies.by_digest(_digest("lung copy 2"))] == [_clean(2)]
         assert [each.project for each in tx.copies.by_source(SOURCES[0])] == ["lung", "brain"]
         assert tx.copies.source_of_uid("2.1.1") == [SOURCES[0], SOURCES[2]]
@@ -164,6 +168,18 @@ def test_copies_are_found_by_project_state_digest_source_and_uid(room: SqlCatalo
         assert tx.copies.source_of_uid("") == []
         assert tx.copies.done("lung", PROFILE, "v1") == set(SOURCES[:3])
         assert tx.copies.done("lung", PROFILE, "v2") == tx.copies.done("lung", SOURCES[0], "v1") == set()
+
+
+def test_what_an_older_verifier_said_stays_beside_what_a_newer_one_says(room: SqlCatalog) -> None:
+    newer = replace(_clean(0), verifier="v2")
+    failed = replace(_refused(1), state=CopyState.FAILED)
+    with room.write() as tx:
+        tx.copies.put([_clean(0), failed])
+        tx.copies.put([newer])
+    with room.read() as tx:
+        assert [_known(each) for each in tx.copies.of("lung", SOURCES, PROFILE, "v2")] == [newer]
+        assert [_known(each) for each in tx.copies.by_source(SOURCES[0])] == [_clean(0), newer]
+        assert tx.copies.done("lung", PROFILE, "v1") == {SOURCES[0]}
 
 
 def test_a_copy_of_an_instance_that_is_not_there_is_refused(room: SqlCatalog) -> None:

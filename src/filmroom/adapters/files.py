@@ -5,6 +5,7 @@ temporary file and never half an object. Strays are not listed. Folders are for 
 files (0600).
 """
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -97,7 +98,7 @@ def _write(path: Path, data: bytes | bytearray | memoryview) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            _make_durable(file.fileno())
         os.replace(partial, path)
     except BaseException:
         Path(partial).unlink(missing_ok=True)
@@ -117,9 +118,18 @@ def _make_folders(folder: Path) -> None:
 def _sync(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(handle)
+        _make_durable(handle)
     finally:
         os.close(handle)
+
+
+def _make_durable(handle: int) -> None:
+    """Wait until the device has it: on macOS, fsync alone leaves it in the drive's cache."""
+    full_sync = getattr(fcntl, "F_FULLFSYNC", None)
+    if full_sync is None:
+        os.fsync(handle)
+    else:
+        fcntl.fcntl(handle, full_sync)
 
 
 @contextmanager
@@ -134,4 +144,6 @@ def _translated(name: str) -> Iterator[None]:
         raise Unavailable("the store does not let this process in", "check who owns the zone's folder") from None
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else "unknown error"
-        raise Unavailable(f"the store does not answer: {reason}", "free space or mend the disk, then again") from None
+        raise Unavailable(
+            f"the store does not answer: {reason}", "free space or mend the disk, then try again"
+        ) from None

@@ -7,6 +7,7 @@ first) and, within a kind, the latest. Nothing here touches a database.
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,8 @@ TARGET_COLUMNS = {
     "patient_id": Level.PATIENT,
 }
 _OPTIONAL = ("confidence",)
+# Labels go with the images into the research zone: a code cannot carry a sentence about a patient.
+_CODE = re.compile(r"[-+<>=]{0,2}[A-Za-z0-9][A-Za-z0-9_.+:/<>=-]{0,61}\Z")
 
 Resolved: TypeAlias = dict[tuple[Level, str], dict[str, str]]
 """For each target, its findings and their values."""
@@ -29,7 +32,7 @@ Resolved: TypeAlias = dict[tuple[Level, str], dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a label file, its number counted from 1 with the header as line 1."""
+    """One record of a label file, its number counted from 1 with the header as 1."""
 
     number: int
     level: Level
@@ -44,24 +47,37 @@ def read_csv(text: str) -> list[Line]:
 
     Raises Invalid naming the columns when the header is not like that, and the line when a cell is missing.
     """
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
-    header = [name.strip() for name in reader.fieldnames or ()]
-    reader.fieldnames = header
+    try:
+        table = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
+    except csv.Error:
+        raise Invalid(
+            "the label file is not CSV", "write it with commas, and quotes around cells that hold one"
+        ) from None
+    header = [name.strip() for name in table[0]] if table else []
     targets = [name for name in header if name in TARGET_COLUMNS]
     unknown = set(header) - {*TARGET_COLUMNS, "finding", "value", *_OPTIONAL}
-    if len(targets) != 1 or not {"finding", "value"} <= set(header) or unknown:
+    if len(targets) != 1 or not {"finding", "value"} <= set(header) or unknown or len(set(header)) < len(header):
         raise Invalid(
             "the label file's header is not understood",
             f"give one of {', '.join(TARGET_COLUMNS)}, and finding, value, and if wanted confidence",
         )
     column = targets[0]
     lines: list[Line] = []
-    for cells in reader:
-        number = reader.line_num
-        target, finding, value = ((cells[name] or "").strip() for name in (column, "finding", "value"))
+    for number, row in enumerate(table[1:], start=2):
+        if not row:
+            continue
+        if len(row) > len(header):
+            raise Invalid(f"line {number} of the label file has more cells than the header", "quote cells with commas")
+        cells = {**dict.fromkeys(header, ""), **dict(zip(header, row, strict=False))}
+        target, finding, value = (cells[name].strip() for name in (column, "finding", "value"))
         if not (target and finding and value):
             raise Invalid(f"line {number} of the label file lacks a target, finding or value", "fill it or drop it")
-        confidence = (cells.get("confidence") or "").strip() or None
+        if not (_CODE.match(finding) and _CODE.match(value)):
+            raise Invalid(
+                f"line {number} of the label file has a finding or value that is no code",
+                "use codes or numbers of at most 64 letters, digits and _.+:/<>=- without spaces",
+            )
+        confidence = cells.get("confidence", "").strip() or None
         lines.append(Line(number, TARGET_COLUMNS[column], target, finding, value, confidence))
     return lines
 

@@ -117,6 +117,8 @@ instance = Table(
     UniqueConstraint("digest"),
 )
 Index(None, instance.c.sop_uid, instance.c.state)
+_is_current = instance.c.state == records.InstanceState.CURRENT.value
+Index("uq_instance_current", instance.c.sop_uid, unique=True, sqlite_where=_is_current, postgresql_where=_is_current)
 Index(None, instance.c.series_pk, instance.c.state)
 
 TABLES: Mapping[Level, Table] = {
@@ -208,7 +210,7 @@ copy = Table(
     Column("attestation", Words),
     Column("decided_by", Words),
     Column("why", Words),
-    UniqueConstraint("project", "source"),
+    UniqueConstraint("project", "source", "profile", "verifier"),
 )
 
 label_entry = Table(

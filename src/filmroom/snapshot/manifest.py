@@ -12,7 +12,7 @@ from datetime import datetime
 
 from filmroom.canon import Json, canonical, digest_of, rfc3339
 from filmroom.crypto import merkle
-from filmroom.errors import Corrupt
+from filmroom.errors import Corrupt, Invalid
 from filmroom.ids import Digest, Versioned
 from filmroom.records import Row
 from filmroom.snapshot.split import Split
@@ -24,10 +24,13 @@ ROWS_PER_FILE = 65_536
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """What a snapshot was asked to be. The same definition over the same facts gives the same root."""
+    """What a snapshot was asked to be. The same definition over the same facts gives the same root.
+
+    `where` commits to the query's text, which may name a patient and stays in the catalog.
+    """
 
     project: str
-    where: str
+    where: Digest
     label_sets: tuple[Versioned, ...]
     split: Split
     profile: Digest
@@ -36,7 +39,7 @@ class Definition:
     def document(self) -> dict[str, Json]:
         return {
             "project": self.project,
-            "where": self.where,
+            "where": str(self.where),
             "labels": [str(each) for each in self.label_sets],
             "split": str(self.split),
             "seed": str(self.split.seed),
@@ -91,15 +94,18 @@ def read_rows(data: bytes) -> Iterator[Row]:
     for number, line in enumerate(data.splitlines(), start=1):
         try:
             fields = json.loads(line)
-            yield Row(
+            row = Row(
                 **{
                     **fields,
                     "commitment": Digest.parse(fields["commitment"]),
                     "attestation": Digest.parse(fields["attestation"]),
                 }
             )
-        except (ValueError, TypeError, KeyError, AttributeError):
+            if row_bytes(row) != line or type(row.frames) is not int or not isinstance(row.labels, dict):
+                raise ValueError("not as it was written")
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, Invalid):
             raise Corrupt(f"line {number} of a row file is not a manifest row", "restore it from a replica") from None
+        yield row
 
 
 def root_document(

@@ -7,6 +7,7 @@ one empty.
 """
 
 import hashlib
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -14,6 +15,7 @@ from filmroom.errors import Invalid
 from filmroom.ids import check_name
 
 _BUCKETS = 2**64
+_SHARE = re.compile(r"(\d{0,3}\.\d{1,9}|\d{1,9}(/[1-9]\d{0,8})?)\Z", re.ASCII)
 WHOLE = "all"
 """The name of the only part when no split was asked for."""
 
@@ -40,11 +42,8 @@ def parse_split(text: str, seed: int) -> Split:
     parts: list[tuple[str, Fraction]] = []
     for item in text.split(","):
         name, equals, share = (piece.strip() for piece in item.partition("="))
-        try:
-            fraction = Fraction(share)
-        except (ValueError, ZeroDivisionError):
-            fraction = Fraction(-1)
-        if not equals or fraction < 0:
+        fraction = Fraction(share) if _SHARE.match(share) else None
+        if not equals or fraction is None:
             raise Invalid(f"{item!r} is not NAME=FRACTION", "write for example train=0.8,val=0.1,test=0.1")
         parts.append((check_name(name), fraction))
     if len({name for name, _ in parts}) != len(parts):

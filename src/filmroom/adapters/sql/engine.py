@@ -14,10 +14,22 @@ from sqlite3 import Connection as SqliteConnection
 from sqlite3 import Error as SqliteError
 from typing import Self
 
-from alembic import command
-from alembic.config import Config
-from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event, func, make_url, select
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    StaticPool,
+    String,
+    Table,
+    create_engine,
+    event,
+    func,
+    inspect,
+    make_url,
+    select,
+)
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -30,6 +42,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from filmroom.adapters.sql.rows import close_streams
 from filmroom.adapters.sql.transaction import SqlTransaction
+from filmroom.catalog.migrations import HEAD
 from filmroom.catalog.query import FOLD, fold
 from filmroom.catalog.schema import audit_head, metadata
 from filmroom.errors import FilmroomError, Invalid, NotFound, Refused, Unavailable
@@ -37,6 +50,8 @@ from filmroom.errors import FilmroomError, Invalid, NotFound, Refused, Unavailab
 _WAIT_SECONDS = 60
 _MIGRATING = 7_263_554_011  # any number of our own, for PostgreSQL's advisory lock
 _OLDEST_POSTGRESQL = 170_000
+# Alembic's own table, named here so that a catalog that is up to date can be opened without loading Alembic.
+_VERSIONS = Table("alembic_version", MetaData(), Column("version_num", String))
 
 
 class SqlCatalog:
@@ -57,14 +72,18 @@ class SqlCatalog:
         return cls(URL.create("sqlite", database=str(path)).render_as_string(hide_password=False))
 
     def create(self) -> None:
-        """Make the tables, or bring those that are there up to date; safe when two do it at once."""
-        self._migrate()
+        """Make the tables, or bring those that are there up to date; safe when two do it at once.
+
+        A catalog that is up to date is only read.
+        """
+        if self._version() != HEAD:
+            self._migrate()
 
     def upgrade(self) -> None:
         """Bring the catalog up to date. Raises NotFound when there is none."""
         with self.read() as tx:
             tx.log.size()
-        self._migrate()
+        self.create()
 
     @contextmanager
     def write(self) -> Iterator[SqlTransaction]:
@@ -106,7 +125,18 @@ class SqlCatalog:
                 finally:
                     close_streams(connection)
 
+    def _version(self) -> str | None:
+        """Return the newest migration that the catalog has; None when it has none, or none of its tables is there."""
+        with self._begin(writing=False) as connection:
+            if not inspect(connection).has_table(_VERSIONS.name):
+                return None
+            return connection.execute(select(_VERSIONS.c.version_num)).scalar_one_or_none()
+
     def _migrate(self) -> None:
+        from alembic import command
+        from alembic.config import Config
+        from alembic.util import CommandError
+
         config = Config()
         config.set_main_option("script_location", "filmroom.catalog:migrations")
         if self._engine.dialect.name == "sqlite":
@@ -184,7 +214,7 @@ def _sqlite(url: str) -> Engine:
 def _set_up_sqlite(connection: SqliteConnection, _: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
     connection.create_function(FOLD, 1, lambda text: None if text is None else fold(text), deterministic=True)
-    for setting in ("foreign_keys=ON", "synchronous=FULL", "case_sensitive_like=ON"):
+    for setting in ("foreign_keys=ON", "synchronous=FULL", "fullfsync=ON", "case_sensitive_like=ON"):
         connection.execute(f"PRAGMA {setting}")
 
 

@@ -95,7 +95,8 @@ class SqlInstances:
             Level.SERIES: series.c.series_uid == name,
             Level.INSTANCE: instance_table.c.sop_uid == name,
         }
-        statement = _stored().where(names[level]).order_by(*entity_order(Level.INSTANCE))
+        current = instance_table.c.state == InstanceState.CURRENT
+        statement = _stored().where(names[level], current).order_by(*entity_order(Level.INSTANCE))
         return [_record(row) for row in self._connection.execute(statement)]
 
     def completeness(self) -> list[tuple[str, str, int, int]]:

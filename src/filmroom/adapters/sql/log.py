@@ -53,6 +53,17 @@ class SqlLog:
         rows = self._connection.execute(select(checkpoint_table).order_by(checkpoint_table.c.pk))
         return [Checkpoint(size=row.size, root=row.root, note=row.note) for row in rows]
 
+    def checkpoint_at(self, size: int) -> Checkpoint | None:
+        row = self._connection.execute(
+            select(checkpoint_table).where(checkpoint_table.c.size == size).limit(1)
+        ).one_or_none()
+        return Checkpoint(size=row.size, root=row.root, note=row.note) if row else None
+
+    def latest_checkpoint(self) -> Checkpoint | None:
+        newest = select(checkpoint_table).order_by(checkpoint_table.c.pk.desc()).limit(1)
+        row = self._connection.execute(newest).one_or_none()
+        return Checkpoint(size=row.size, root=row.root, note=row.note) if row else None
+
     def _head(self, *, lock: bool = False) -> tuple[int, list[bytes]]:
         statement = select(*audit_head.c["size", "frontier"])
         row = self._connection.execute(statement.with_for_update() if lock else statement).one_or_none()

@@ -1,7 +1,7 @@
 """Projects, the outcomes of de-identification, and label sets."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
 
@@ -12,6 +12,8 @@ from filmroom.catalog.schema import project as project_table
 from filmroom.errors import NotFound, Refused
 from filmroom.ids import Digest
 from filmroom.records import Copy, CopyState, Label, LabelEntry, Project
+
+_Name: TypeAlias = tuple[str, Digest, Digest, str]
 
 
 class SqlProjects:
@@ -42,31 +44,27 @@ class SqlCopies:
         self._connection = connection
 
     def put(self, copies: Sequence[Copy]) -> None:
-        latest = {(copy.project, copy.source): _columns(copy) for copy in copies}
-        there: dict[tuple[str, Digest], int] = {}
-        for project in sorted({project for project, _ in latest}):
-            statement = select(*copy_table.c["id", "project", "source"]).where(copy_table.c.project == project)
-            sources = [source for of, source in latest if of == project]
-            for row in rows_in(self._connection, statement, copy_table.c.source, sources):
-                there[row.project, row.source] = row.id
+        latest = {_name(copy): _columns(copy) for copy in copies}
+        there: dict[_Name, int] = {}
+        names = copy_table.c["id", "project", "source", "profile", "verifier"]
+        for row in rows_in(self._connection, select(*names), copy_table.c.source, [copy.source for copy in copies]):
+            there[row.project, row.source, row.profile, row.verifier] = row.id
         old = [{**row, "key": there[name]} for name, row in latest.items() if name in there]
         if old:
             self._connection.execute(update(copy_table).where(copy_table.c.id == bindparam("key")), old)
         add(self._connection, copy_table, [row for name, row in latest.items() if name not in there])
 
     def done(self, project: str, profile: Digest, verifier: str) -> set[Digest]:
-        statement = select(copy_table.c.source).where(
-            copy_table.c.project == project, copy_table.c.profile == profile, copy_table.c.verifier == verifier
-        )
+        decided = copy_table.c.state != CopyState.FAILED
+        statement = select(copy_table.c.source).where(decided, *_under(project, profile, verifier))
         return set(self._connection.execute(statement).scalars())
 
     def get(self, copy: int) -> Copy:
         row = self._connection.execute(select(copy_table).where(copy_table.c.id == copy)).one_or_none()
         return _copy(required(row, "copy"))
 
-    def of(self, project: str, sources: Sequence[Digest]) -> list[Copy]:
-        """Return the project's copies of these sources, in their order."""
-        statement = select(copy_table).where(copy_table.c.project == project)
+    def of(self, project: str, sources: Sequence[Digest], profile: Digest, verifier: str) -> list[Copy]:
+        statement = select(copy_table).where(*_under(project, profile, verifier))
         found = {row.source: row for row in rows_in(self._connection, statement, copy_table.c.source, sources)}
         return [_copy(dict(found[source]._mapping)) for source in dict.fromkeys(sources) if source in found]
 
@@ -124,6 +122,15 @@ class SqlLabels:
     def all(self) -> list[tuple[str, int]]:
         last = select(label_entry.c.name, func.max(label_entry.c.position)).group_by(label_entry.c.name)
         return [(name, version) for name, version in self._connection.execute(last.order_by(label_entry.c.name))]
+
+
+def _name(copy: Copy) -> _Name:
+    return (copy.project, copy.source, copy.profile, copy.verifier)
+
+
+def _under(project: str, profile: Digest, verifier: str) -> tuple[ColumnElement[bool], ...]:
+    columns = copy_table.c
+    return (columns.project == project, columns.profile == profile, columns.verifier == verifier)
 
 
 def _columns(copy: Copy) -> dict[str, Any]:

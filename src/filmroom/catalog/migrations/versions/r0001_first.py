@@ -119,6 +119,10 @@ def _hierarchy() -> None:
     )
     op.create_index("ix_instance_series_pk_state", "instance", ["series_pk", "state"])
     op.create_index("ix_instance_sop_uid_state", "instance", ["sop_uid", "state"])
+    current = sa.text("state = 'current'")
+    op.create_index(
+        "uq_instance_current", "instance", ["sop_uid"], unique=True, sqlite_where=current, postgresql_where=current
+    )
 
 
 def _front_door() -> None:
@@ -204,7 +208,7 @@ def _boundary() -> None:
         sa.ForeignKeyConstraint(["project"], ["project.name"], name="fk_copy_project"),
         sa.ForeignKeyConstraint(["source"], ["instance.digest"], name="fk_copy_source"),
         sa.PrimaryKeyConstraint("id", name="pk_copy"),
-        sa.UniqueConstraint("project", "source", name="uq_copy_project_source"),
+        sa.UniqueConstraint("project", "source", "profile", "verifier", name="uq_copy_project_source_profile_verifier"),
     )
     op.create_index("ix_copy_digest", "copy", ["digest"])
     op.create_index("ix_copy_series_uid", "copy", ["series_uid"])

@@ -4,6 +4,7 @@
 more than its own part of the package to be installed, and importing this module loads nothing.
 """
 
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,15 @@ def load(
     `split` picks one part, `recipe` one of several shardsets (the newest otherwise), `threads` read and decode ahead.
     Raises LeaseEnded, Denied, or NotFound where nothing was built.
     """
-    return open(room).load(snapshot, lease=lease, split=split, recipe=recipe, threads=threads)
+    opened = open(room)
+    try:
+        data = opened.load(snapshot, lease=lease, split=split, recipe=recipe, threads=threads)
+    except BaseException:
+        opened.close()
+        raise
+    # The room stays open for as long as somebody holds the data, and no longer.
+    weakref.finalize(data, opened.close)
+    return data
 
 
 def _folder(room: "str | Path") -> Path:

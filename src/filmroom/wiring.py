@@ -5,21 +5,24 @@ is read in `flow/`. A room may be used by several threads and processes at once.
 """
 
 import logging
+import os
 import platform
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
+from urllib.parse import urlsplit
 
 from filmroom.adapters.keys import FileKeys
 from filmroom.adapters.objects import S3Access, open_objects
 from filmroom.adapters.sql.engine import SqlCatalog
 from filmroom.adapters.system import SilentProgress, SystemClock, SystemEntropy
-from filmroom.errors import Invalid
+from filmroom.errors import Invalid, Unavailable
 from filmroom.flow.audit import LogEntry, show_audit, verify_audit
 from filmroom.flow.batches import BatchLedger, BatchSummary, batches, show_batch
 from filmroom.flow.build import Built, build
@@ -60,7 +63,7 @@ from filmroom.records import (
     Request,
     Snapshot,
 )
-from filmroom.settings import ROOM_FILE, Environment, RoomFile, user
+from filmroom.settings import ROOM_FILE, Environment, RoomFile, read_environment, user
 from filmroom.snapshot.diff import Difference
 
 PACKAGES = ("filmroom", "pydicom", "numpy", "imagecodecs", "SimpleITK", "cryptography")
@@ -79,25 +82,42 @@ def init(
     `catalog` is an SQLAlchemy URL of SQLite (relative to the folder) or PostgreSQL (without a password). A zone lies in a
     folder, or at `s3://bucket/prefix`. Raises Invalid when the folder holds something else.
     """
-    environment = environment or Environment()
-    if not (folder / ROOM_FILE).exists():
-        _check_is_free(folder)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        entropy = SystemEntropy()
-        file = RoomFile(
-            name=f"room-{entropy.draw(6).hex()}",
-            catalog=catalog,
-            zones={zone: (zones or {}).get(zone, f"zones/{zone}") for zone in Zone},
-            audit="audit",
-            keys="keys",
-        )
-        FileKeys.create(folder / file.keys, entropy)
-        made = _catalog(folder, file, environment)
-        made.create()
-        made.close()
-        # The file comes last: a folder that has it is a whole room.
-        file.write(folder)
+    environment = environment or read_environment()
+    if (folder / ROOM_FILE).exists():
+        return folder
+    try:
+        _make(folder, catalog, zones or {}, environment)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else "unknown error"
+        raise Unavailable(f"the room cannot be made: {reason}", "name a folder that you may write") from None
     return folder
+
+
+def _make(folder: Path, catalog: str, zones: Mapping[Zone, str], environment: Environment) -> None:
+    try:
+        has_password = bool(urlsplit(catalog).password)
+    except ValueError:
+        raise Invalid("the catalog's URL is not a URL", "write sqlite:///PATH or postgresql://HOST/DB") from None
+    if has_password:
+        raise Invalid("the catalog's URL holds a password", "leave it out, and set FILMROOM_CATALOG_PASSWORD")
+    _check_is_free(folder)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    entropy = SystemEntropy()
+    file = RoomFile(
+        name=f"room-{entropy.draw(6).hex()}",
+        catalog=catalog,
+        zones={zone: zones.get(zone, f"zones/{zone}") for zone in Zone},
+        audit="audit",
+        keys="keys",
+    )
+    FileKeys.create(folder / file.keys, entropy)
+    made = _catalog(folder, file, environment)
+    made.create()
+    made.close()
+    for zone, location in file.zones.items():
+        _objects(folder, location, zone, environment)
+    # The file comes last: a folder that has it is a whole room.
+    file.write(folder)
 
 
 def open_room(
@@ -109,7 +129,7 @@ def open_room(
 ) -> "Room":
     """Open a room as its owner, or as `actor`. Raises NotFound where there is none, Unavailable when a part is away."""
     _hush_pydicom()
-    environment = environment or Environment()
+    environment = environment or read_environment()
     file = RoomFile.read(folder)
     entropy = SystemEntropy()
     catalog = _catalog(folder, file, environment)
@@ -191,7 +211,7 @@ class Room:
         order: str | None = None,
         limit: int | None = None,
     ) -> Rows:
-        return query(self._ports, where, level=Level(level), select=select, order=order, limit=limit)
+        return query(self._ports, where, level=_one_of(Level, level), select=select, order=order, limit=limit)
 
     def columns(self) -> tuple[Column, ...]:
         return columns(self._ports)
@@ -200,7 +220,7 @@ class Room:
         return completeness(self._ports)
 
     def import_labels(self, file: Path | str, *, name: str, kind: LabelKind | str, by: str | None = None) -> Imported:
-        return import_labels(self._ports, Path(file), name=name, kind=LabelKind(kind), by=by)
+        return import_labels(self._ports, Path(file), name=name, kind=_one_of(LabelKind, kind), by=by)
 
     def labels(self) -> list[LabelSet]:
         return label_sets(self._ports)
@@ -321,6 +341,16 @@ class Room:
         return doctor(self._ports)
 
 
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+def _one_of(choices: type[Choice], word: str) -> Choice:
+    try:
+        return choices(word)
+    except ValueError:
+        raise Invalid(f"{word!r} is none of the choices", f"choose {', '.join(choices)}") from None
+
+
 def _hush_pydicom() -> None:
     """pydicom quotes the values that it warns about, and those may be a patient's; findings say where without quoting."""
     warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom(\.|$)")
@@ -339,7 +369,7 @@ def _check_is_free(folder: Path) -> None:
 
 
 def _actor(owner: str, name: str | None) -> Actor:
-    return Actor(owner) if name in (None, owner) else Actor(check_name(str(name)), owner)
+    return Actor(owner) if name is None or name == owner else Actor(check_name(name), owner)
 
 
 def _catalog(folder: Path, file: RoomFile, environment: Environment) -> SqlCatalog:

@@ -42,7 +42,7 @@ def test_the_whole_road_with_the_shapes_of_the_contract(filmroom, planted, recip
     labels.write_text("\n".join(["series_instance_uid,finding,value", *lines, "1.2.3,nodule,1"]))
     added = filmroom("labels", "import", labels, "--set", "reads", "--kind", "radiologist", "--by", "r1", "--json").json
     assert (added["set"], added["version"], added["added"], added["superseded"]) == ("reads", 10, 10, 0)
-    assert added["unmatched"] == [{"line": 12, "level": "series"}]
+    assert added["unmatched"] == [{"line": 12, "level": "series", "ambiguous": False}]
 
     freeze = ("freeze", "lung", "--project", "lung", "--labels", "reads", "--split", "train=0.5,test=0.5", "--json")
     frozen = filmroom(*freeze).json
@@ -114,19 +114,22 @@ def test_rows_leave_as_csv_and_parquet(filmroom, planted, tmp_path) -> None:
 
 def test_errors_are_one_line_with_a_code_and_a_next_step(filmroom, tmp_path) -> None:
     for arguments, status, code in (
-        (["query", "modalty = 'CT'"], 1, "invalid"),
+        (["query", "modalty = 'CT'"], 2, "invalid"),
         (["verify", "nothing@1"], 1, "not-found"),
-        (["verify", "nothing"], 1, "invalid"),
+        (["verify", "nothing"], 2, "invalid"),
+        (["verify", f"nothing@{'9' * 30}"], 2, "invalid"),
+        (["query", "--out", tmp_path / "no" / "such" / "folder" / "rows.csv"], 4, "unavailable"),
         (["freeze"], 2, "usage"),
         (["no-such-verb"], 2, "usage"),
-        (["--room", tmp_path / "nowhere", "batches"], 1, "not-found"),
+        (["--room", tmp_path / "nowhere", "batches"], 4, "no-room"),
         (["import", tmp_path / "nowhere", "--source", "x"], 1, "not-found"),
-        (["--as", "Not A Name", "batches"], 1, "invalid"),
+        (["--as", "Not A Name", "batches"], 2, "invalid"),
+        (["--as", "", "batches"], 2, "invalid"),
     ):
         ran = filmroom(*arguments, status=status)
         assert ran.stdout == "" and ran.stderr.count("\n") == 1, ran.stderr
         assert ran.stderr.startswith(f"error[{code}]: "), ran.stderr
-    assert "modality" in filmroom("query", "modalty = 'CT'", status=1).stderr
+    assert "modality" in filmroom("query", "modalty = 'CT'", status=2).stderr
 
 
 def test_a_room_that_is_there_is_left_as_it_is(filmroom) -> None:
@@ -146,6 +149,60 @@ def test_a_catalog_that_is_away_is_status_4(filmroom) -> None:
     text = file.read_text().replace("sqlite:///catalog.db", "postgresql+psycopg://nobody@127.0.0.1:1/none")
     file.write_text(text)
     assert filmroom("batches", status=4).stderr.startswith("error[unavailable]: ")
+
+
+def test_what_a_table_cell_says_is_no_markup(filmroom, planted) -> None:
+    filmroom("import", planted, "--source", "[/red] ct-1 [bold]")
+    assert "[/red] ct-1 [bold]" in filmroom("batches").stdout
+
+
+def test_a_variable_that_makes_no_sense_is_named_without_its_value(filmroom) -> None:
+    filmroom.environment["FILMROOM_WORKERS"] = "secret-value"
+    ran = filmroom("batches", status=2)
+    assert "FILMROOM_WORKERS" in ran.stderr and "secret-value" not in ran.stderr
+
+
+def test_an_older_catalog_is_noticed_and_the_evidence_stays(filmroom, planted) -> None:
+    import shutil
+
+    catalog, older = filmroom.room / "catalog.db", filmroom.room.parent / "older.db"
+    shutil.copy(catalog, older)
+    filmroom("import", planted, "--source", "ct-1")
+    for left in filmroom.room.glob("catalog.db*"):
+        left.unlink()
+    shutil.copy(older, catalog)
+    for _ in range(2):
+        ran = filmroom("audit", "verify", "--json", status=1)
+        assert not ran.json["ok"]
+
+
+def test_a_row_that_an_operator_edits_in_sql_is_noticed(filmroom, planted) -> None:
+    import sqlite3
+
+    filmroom("import", planted, "--source", "ct-1")
+    filmroom("project", "create", "lung", "--purpose", "find nodules")
+    assert filmroom("audit", "verify", "--json").json["ok"]
+    for statement in (
+        "update project set purpose = 'anything'",
+        "update ledger set outcome = 'ignored' where position = 3",
+        "delete from ledger where position = 33",
+    ):
+        catalog = filmroom.room / "catalog.db"
+        before = catalog.read_bytes()
+        with sqlite3.connect(catalog) as connection:
+            connection.execute(statement)
+        connection.close()
+        assert filmroom("audit", "verify", "--json", status=1).json["problems"], statement
+        catalog.write_bytes(before)
+
+
+def test_objects_that_are_gone_are_noticed(filmroom, planted) -> None:
+    import shutil
+
+    filmroom("import", planted, "--source", "ct-1")
+    shutil.rmtree(filmroom.room / "zones" / "clinical")
+    checks = filmroom("doctor", "--json", status=1).json["checks"]
+    assert [check["name"] for check in checks if not check["ok"]] == ["stored objects"]
 
 
 def test_a_shortened_audit_log_is_noticed(filmroom, planted) -> None:

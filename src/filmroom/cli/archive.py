@@ -2,16 +2,20 @@
 
 import csv
 import io
+import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from filmroom.canon import plain
 from filmroom.cli.session import Session
+from filmroom.dicom.attributes import BY_NAME, COLUMNS
 from filmroom.errors import Invalid
 from filmroom.flow.query import Rows
-from filmroom.records import LabelKind, Level
+from filmroom.records import ColumnType, LabelKind, Level
 
 labels = typer.Typer(help="Statements about images, in append-only sets.", no_args_is_help=True)
 
@@ -36,23 +40,20 @@ def query(
 ) -> None:
     """Find patients, studies, series or instances."""
     session: Session = context.obj
-    if format and format not in _FORMATS:
-        raise Invalid(f"there is no format {format!r}", f"choose {', '.join(_FORMATS)}")
-    if format == "parquet" and out is None:
-        raise Invalid("Parquet does not go to a terminal", "add --out FILE")
+    form = format or (out.suffix.removeprefix(".") if out else "json")
+    if form not in _FORMATS:
+        raise Invalid(f"there is no format {form!r}", f"choose {', '.join(_FORMATS)}")
+    if out is None and (form == "parquet" or (form == "csv" and session.as_json)):
+        raise Invalid(f"{form} cannot go to stdout here", "add --out FILE")
     names = [name.strip() for name in select.split(",") if name.strip()]
     with session.open() as room:
         rows = room.query(where, level=level, select=names, order=order, limit=limit)
-    if format == "parquet" and out is not None:
-        _write_parquet(rows, out)
-    elif format == "csv":
-        text = _csv(rows)
-        if out is None:
-            sys.stdout.write(text)
-            return
-        out.write_text(text, "utf-8")
-    if out is not None and format in ("csv", "parquet"):
+    heads = names or _columns_of(level)
+    if out is not None:
+        out.write_bytes(_as_bytes(rows, heads, form))
         session.answer({"level": rows.level, "count": rows.count, "out": str(out)})
+    elif form == "csv":
+        sys.stdout.write(_csv(rows, heads))
     else:
         session.answer(rows)
 
@@ -106,17 +107,37 @@ def diff_labels(
         session.answer(room.diff_labels(before, after))
 
 
-def _csv(rows: Rows) -> str:
+def _columns_of(level: Level) -> list[str]:
+    """Return the columns that a row of a level has when none are selected."""
+    levels = list(Level)
+    return [column.name for column in COLUMNS if levels.index(column.level) <= levels.index(level)]
+
+
+def _as_bytes(rows: Rows, heads: Sequence[str], form: str) -> bytes:
+    match form:
+        case "csv":
+            return _csv(rows, heads).encode()
+        case "parquet":
+            return _parquet(rows, heads)
+        case _:
+            return (json.dumps(plain(rows), ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def _csv(rows: Rows, heads: Sequence[str]) -> str:
     text = io.StringIO()
-    if rows.rows:
-        writer = csv.DictWriter(text, fieldnames=list(rows.rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows.rows)
+    writer = csv.DictWriter(text, fieldnames=heads, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows.rows)
     return text.getvalue()
 
 
-def _write_parquet(rows: Rows, out: Path) -> None:
+def _parquet(rows: Rows, heads: Sequence[str]) -> bytes:
+    """Return a Parquet file whose column types are the catalog's, whether or not a column has values."""
     import pyarrow
     from pyarrow import parquet
 
-    parquet.write_table(pyarrow.Table.from_pylist(list(rows.rows)), out)
+    types = {ColumnType.INTEGER: pyarrow.int64(), ColumnType.REAL: pyarrow.float64()}
+    fields = [(name, types.get(BY_NAME[name].type, pyarrow.string())) for name in heads]
+    stream = io.BytesIO()
+    parquet.write_table(pyarrow.Table.from_pylist(list(rows.rows), schema=pyarrow.schema(fields)), stream)
+    return stream.getvalue()

@@ -1,6 +1,6 @@
 """project, deidentify, review: the boundary between the clinical and the research zone."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from typing import Annotated
 
 import typer
@@ -27,14 +27,17 @@ def create_project(
     purpose: Annotated[str, typer.Option(help="What the data is for, in a sentence.")],
     profile: Annotated[str, typer.Option(help="De-identification profile.")] = "research",
     until: Annotated[str | None, typer.Option(metavar="DATE", help="Last day of the project, YYYY-MM-DD.")] = None,
-    budget_gb: Annotated[int | None, typer.Option(help="Storage budget in gigabytes (10^9 bytes).", min=1)] = None,
+    budget_gb: Annotated[
+        int | None, typer.Option(help="Storage budget in gigabytes (10^9 bytes).", min=1, max=10**9)
+    ] = None,
 ) -> None:
     """Create a project."""
     session: Session = context.obj
     try:
-        end = datetime.strptime(until, "%Y-%m-%d").replace(tzinfo=UTC) if until else None
+        day = datetime.strptime(until, "%Y-%m-%d").replace(tzinfo=UTC) if until else None
     except ValueError:
         raise Invalid(f"{until!r} is not a date", "write YYYY-MM-DD") from None
+    end = datetime.combine(day, time.max, UTC) if day else None
     budget = budget_gb * _GB if budget_gb else None
     with session.open() as room:
         made = room.project(name, purpose=purpose, profile=profile, until=end, budget_bytes=budget)
@@ -74,7 +77,7 @@ def list_reviews(context: typer.Context) -> None:
 
 
 @review.command("show")
-def show_review(context: typer.Context, copy: Annotated[int, typer.Argument(metavar="ID")]) -> None:
+def show_review(context: typer.Context, copy: Annotated[int, typer.Argument(metavar="ID", max=2**62)]) -> None:
     """Show a copy with its findings."""
     session: Session = context.obj
     with session.open() as room:
@@ -84,7 +87,7 @@ def show_review(context: typer.Context, copy: Annotated[int, typer.Argument(meta
 @review.command("decide")
 def decide_review(
     context: typer.Context,
-    copy: Annotated[int, typer.Argument(metavar="ID")],
+    copy: Annotated[int, typer.Argument(metavar="ID", max=2**62)],
     why: Annotated[str, typer.Option(help="What was seen.")],
     passed: Annotated[bool, typer.Option("--pass/--refuse", help="Pass it, or refuse it.")],
 ) -> None:

@@ -11,21 +11,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
 from filmroom.canon import Json, plain
-from filmroom.errors import Denied, FilmroomError, Unavailable
+from filmroom.errors import Denied, FilmroomError, Invalid, Unavailable
 from filmroom.wiring import Room, open_room
 
 DONE, FAILED, USAGE, NOT_PERMITTED, UNAVAILABLE = range(5)
 INTERRUPTED = 130
+_WIDEST = 10_000
 
 
 def exit_code(error: FilmroomError) -> int:
     """Return the exit status of an error: a table that users' scripts rely on."""
     match error:
+        case Invalid():
+            return USAGE
         case Denied():
             return NOT_PERMITTED
         case Unavailable():
@@ -76,22 +81,34 @@ def show(value: Json) -> None:
     console = Console(soft_wrap=True)
     match value:
         case [dict(), *_]:
-            console.print(_table(value))
+            _print_rows(console, value)
         case []:
             console.print("none")
         case list():
             for item in value:
-                console.print(_cell(item))
+                console.print(_cell(item), markup=False, highlight=False)
         case dict():
             width = max((len(key) for key in value), default=0)
             for key, item in value.items():
                 if isinstance(item, list) and item and isinstance(item[0], dict):
                     console.print(f"{key}:")
-                    console.print(_table(item))
+                    _print_rows(console, item)
                 else:
                     console.print(f"{key:<{width}}  {_cell(item)}", markup=False, highlight=False)
         case _:
             console.print(_cell(value), markup=False)
+
+
+def _print_rows(console: Console, rows: Sequence[Json]) -> None:
+    """Print objects as a table, or one below the other where a table would be wider than the terminal."""
+    table = _table(rows)
+    width = Measurement.get(console, console.options.update(max_width=_WIDEST), table).maximum
+    if width <= console.width or not console.is_terminal:
+        Console(width=max(width, console.width)).print(table)
+        return
+    for row in rows:
+        show(row)
+        console.print()
 
 
 def _table(rows: Sequence[Json]) -> Table:
@@ -102,7 +119,7 @@ def _table(rows: Sequence[Json]) -> Table:
         numbers = all(isinstance(row.get(name), int | float) for row in objects)
         table.add_column(name, justify="right" if numbers else "left", overflow="fold")
     for row in objects:
-        table.add_row(*(_cell(row.get(name)) for name in names))
+        table.add_row(*(Text(_cell(row.get(name))) for name in names))
     return table
 
 

@@ -1,14 +1,14 @@
-"""audit: show the log, and prove that nobody shortened, edited or reordered it."""
+"""audit: show the log, and prove that nobody shortened, edited or reordered it, or the rows that it speaks of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from filmroom.canon import Json
+from filmroom.canon import Json, digest_of
 from filmroom.errors import Corrupt, NotFound
 from filmroom.flow import evidence
 from filmroom.govern import audit
-from filmroom.ports import Ports
-from filmroom.records import Checkpoint
+from filmroom.ports import Ports, Transaction
+from filmroom.records import Checkpoint, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,11 @@ def show_audit(ports: Ports, *, last: int | None = None) -> list[LogEntry]:
 
 
 def verify_audit(ports: Ports) -> audit.Verdict:
-    """Check every leaf against every signed checkpoint, the one that is kept outside the catalog too."""
+    """Check every leaf against every signed checkpoint, the one outside the catalog too, and the catalog against the log.
+
+    Rows of deliveries, label sets, projects, snapshots, shardsets, requests, grants and leases must be what was written
+    down when they were made or last decided about.
+    """
     evidence.authorize(ports, "audit")
     origin, public_key = audit.origin(ports.room), ports.keys.public_key()
     problems: tuple[str, ...] = ()
@@ -43,4 +47,75 @@ def verify_audit(ports: Ports) -> audit.Verdict:
     with ports.catalog.read() as tx:
         checkpoints = [*tx.log.checkpoints(), *outside]
         verdict = audit.verify(tx.log.leaves(), checkpoints, origin=origin, public_key=public_key)
-    return replace(verdict, ok=verdict.ok and not problems, problems=problems + verdict.problems)
+    problems += verdict.problems + tuple(_rows_differ(ports))
+    return replace(verdict, ok=not problems, problems=problems)
+
+
+def _rows_differ(ports: Ports) -> Iterator[str]:
+    """Yield a problem for each row that is not what the log says was written last, and for each that it does not know."""
+    said: dict[tuple[str, str], str] = {}
+    deliveries: dict[str, list[tuple[int, str]]] = {}
+    labels: dict[str, list[tuple[int, str]]] = {}
+    with ports.catalog.read() as tx:
+        for leaf in tx.log.leaves():
+            try:
+                entry = audit.read_leaf(leaf)
+            except Corrupt:
+                continue  # the log's own check says so
+            what, outcome = _texts(entry["what"]), _texts(entry["outcome"])
+            kind, name = what.get("kind", ""), what.get("id", "")
+            if evidence.ROW in outcome:
+                said[kind, name] = outcome[evidence.ROW]
+            if "ledger" in outcome:
+                count = sum(int(outcome.get(each, "0")) for each in Outcome)
+                deliveries.setdefault(name, []).append((count, outcome["ledger"]))
+            if "entries" in outcome:
+                labels.setdefault(name, []).append((int(outcome["added"]), outcome["entries"]))
+        yield from _records_differ(tx, said)
+        for batch, groups in deliveries.items():
+            yield from _list_differs(f"the ledger of {batch}", list(tx.batches.ledger(batch)), groups)
+        for name, groups in labels.items():
+            yield from _list_differs(f"label set {name}", tx.labels.entries(name) if _has(tx, name) else [], groups)
+
+
+def _records_differ(tx: Transaction, said: Mapping[tuple[str, str], str]) -> Iterator[str]:
+    standing: dict[tuple[str, str], object] = {}
+    for asked, grant in tx.access.all():
+        standing["request", asked.id] = asked
+        if grant is not None:
+            standing["grant", grant.id] = grant
+    for project in tx.projects.all():
+        standing["project", project.name] = project
+    for snapshot in tx.snapshots.all():
+        standing["snapshot", str(snapshot.ref)] = snapshot
+        for lease in tx.access.leases(snapshot.ref):
+            standing["lease", lease.id] = lease
+        for shardset in tx.shardsets.find(snapshot.ref):
+            standing["shardset", str(shardset.id)] = shardset
+    for kind, name in sorted(said.keys() | standing.keys()):
+        if (kind, name) not in standing:
+            yield f"{kind} {name} is in the log and not in the catalog"
+        elif (kind, name) not in said:
+            yield f"{kind} {name} is in the catalog and not in the log"
+        elif str(digest_of(standing[kind, name])) != said[kind, name]:
+            yield f"{kind} {name} was changed in the catalog without the log"
+
+
+def _list_differs(name: str, rows: Sequence[object], groups: Sequence[tuple[int, str]]) -> Iterator[str]:
+    """Rows were written in groups, and the log has a digest of each group."""
+    start = 0
+    for count, digest in groups:
+        if str(digest_of(rows[start : start + count])) != digest:
+            yield f"{name} is not what the log says, from entry {start + 1} on"
+            return
+        start += count
+    if start != len(rows):
+        yield f"{name} has {len(rows) - start} entries that the log does not know"
+
+
+def _has(tx: Transaction, name: str) -> bool:
+    return name in dict(tx.labels.all())
+
+
+def _texts(value: object) -> dict[str, str]:
+    return {str(key): str(item) for key, item in value.items()} if isinstance(value, dict) else {}

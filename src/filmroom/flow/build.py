@@ -6,13 +6,14 @@ built only repairs objects that were lost or damaged.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from filmroom.canon import canonical, digest_of
 from filmroom.crypto import derive, merkle
-from filmroom.errors import Corrupt, NotFound, Refused
+from filmroom.errors import NotFound, Refused
 from filmroom.flow import evidence
+from filmroom.flow.project import open_project
 from filmroom.flow.sealed import SealedZone, project_subject, shardset_subject
 from filmroom.flow.snapshots import Manifest, read_manifest
 from filmroom.ids import Digest, Versioned, Zone
@@ -67,6 +68,8 @@ def build(ports: Ports, ref: Versioned, *, recipe_text: str) -> Built:
     with ports.catalog.read() as tx:
         existing = next(iter(tx.shardsets.find(ref, recipe.digest)), None)
         members = tx.snapshots.members(ref)
+        open_project(tx, found.snapshot.project, ports.clock.now())
+        kept = {each.name: each.plain for each in tx.shardsets.objects(existing.id)} if existing else None
     if existing is not None and not any(objects_hold(ports, existing)):
         return _built(ports, existing, started, existing=True, repaired=0)
 
@@ -74,7 +77,7 @@ def build(ports: Ports, ref: Versioned, *, recipe_text: str) -> Built:
     research = SealedZone(ports, Zone.RESEARCH)
     sources = _stored_copies(research, found, members)
     with ports.progress.task("build", len(found.rows)) as advance:
-        shards = _make(_Sealer(research, shardset), found, recipe, sources, advance)
+        shards = _make(_Sealer(research, shardset, expected=kept), found, recipe, sources, advance)
     if not shards.entries:
         why = ", ".join(sorted({failure.code for failure in shards.failures})) or "the recipe selects nothing"
         raise Refused(f"no sample came out of {ref}: {why}", "check the recipe against what the snapshot holds")
@@ -99,13 +102,14 @@ def build(ports: Ports, ref: Versioned, *, recipe_text: str) -> Built:
             "failures": len(record.failures),
         }
         what = {"kind": "shardset", "id": str(shardset), "snapshot": str(ref), "recipe": str(recipe.digest)}
-        if existing is None:
+        now = next(iter(tx.shardsets.find(ref, recipe.digest)), None)
+        if now is None:
             tx.shardsets.add(record, shards.objects)
-        elif existing.content != record.content:
-            raise Refused("this shardset came out differently than before", f"run: filmroom reproduce {ref}")
+            evidence.record(tx, ports, permit, what, outcome, row=record)
         else:
-            tx.shardsets.replace_objects(shardset, shards.objects)
-        evidence.record(tx, ports, permit, what, outcome)
+            # It was there, or somebody else built it meanwhile: what counts is how the objects lie in the store now.
+            tx.shardsets.replace_objects(shardset, [_as_it_lies(ports, each) for each in shards.objects])
+            evidence.record(tx, ports, permit, what, {**outcome, "repaired": len(shards.objects)})
     repaired = len(shards.objects) if existing else 0
     return _built(ports, existing or record, started, existing=existing is not None, repaired=repaired)
 
@@ -120,6 +124,7 @@ def objects_hold(ports: Ports, shardset: Shardset) -> Iterator[str]:
     store = ports.objects[Zone.RESEARCH]
     with ports.catalog.read() as tx:
         objects = tx.shardsets.objects(shardset.id)
+    yield "" if _content(objects) == shardset.content else f"the objects of {shardset.id} do not add up to its content"
     for each in objects:
         try:
             same = Digest.of(store.get(each.name)) == each.sealed
@@ -144,25 +149,28 @@ def comes_again(
 
 
 class _Sealer:
-    """Seals a shardset's objects under the right keys and keeps count; when `dry`, it stores nothing."""
+    """Seals a shardset's objects under the right keys.
 
-    def __init__(self, research: SealedZone, shardset: Digest, *, dry: bool = False) -> None:
+    With `expected` commitments it overwrites no object with another plaintext; when `dry`, it stores nothing.
+    """
+
+    def __init__(
+        self, research: SealedZone, shardset: Digest, *, expected: Mapping[str, Digest] | None = None, dry: bool = False
+    ) -> None:
         self._research = research
         self._shardset = shardset
+        self._expected = expected
         self._dry = dry
 
     def put(self, name: str, data: bytes, pseudonym: str = "") -> SealedObject:
         full = f"{prefix(self._shardset)}/{name}"
         subject = shardset_subject(self._shardset, pseudonym)
         salt = derive.hkdf(self._research.key(subject), "commitment")
+        plain = derive.commitment(salt, Digest.of(data))
+        if self._expected is not None and self._expected.get(full) != plain:
+            raise Refused("a shard came out differently than before", "nothing was overwritten; see filmroom reproduce")
         sealed = b"" if self._dry else self._research.put(full, subject, data)
-        return SealedObject(
-            name=full,
-            subject=subject,
-            size_bytes=len(sealed),
-            sealed=Digest.of(sealed),
-            plain=derive.commitment(salt, Digest.of(data)),
-        )
+        return SealedObject(name=full, subject=subject, size_bytes=len(sealed), sealed=Digest.of(sealed), plain=plain)
 
 
 def prefix(shardset: Digest) -> str:
@@ -207,13 +215,15 @@ def _samples(recipe: Recipe, items: Sequence[tuple[Row, bytes]], made: _Shards) 
 
 
 def _stored_copies(research: SealedZone, found: Manifest, members: Sequence[Member]) -> Iterator[bytes]:
-    """Yield each member's copy, nothing where it cannot be read: what it was to give becomes a failure of the build."""
+    """Yield each member's copy. Raises NotFound, KeyGone or Corrupt: a dataset with holes is not built."""
     project = found.snapshot.project
     for member in members:
-        try:
-            yield research.get_content(member.copy, project_subject(project, member.subject))
-        except (NotFound, Corrupt):
-            yield b""
+        yield research.get_content(member.copy, project_subject(project, member.subject))
+
+
+def _as_it_lies(ports: Ports, written: SealedObject) -> SealedObject:
+    sealed = ports.objects[Zone.RESEARCH].get(written.name)
+    return replace(written, sealed=Digest.of(sealed), size_bytes=len(sealed))
 
 
 def _content(objects: Sequence[SealedObject]) -> Digest:

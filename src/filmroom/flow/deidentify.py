@@ -17,8 +17,9 @@ from filmroom.deid import verify
 from filmroom.deid.apply import Applied, NotApplied, apply
 from filmroom.deid.profile import Profile
 from filmroom.deid.pseudonym import Pseudonyms
-from filmroom.errors import FilmroomError
+from filmroom.errors import Corrupt, KeyGone, NotFound
 from filmroom.flow import evidence
+from filmroom.flow.project import open_project
 from filmroom.flow.sealed import SealedZone, project_subject
 from filmroom.ids import Digest, Zone
 from filmroom.ports import Ports
@@ -29,7 +30,10 @@ GROUP = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """What came of a run. `elements` and `frames` were looked at by the verifier, in clean copies and others."""
+    """What came of a run. `failed` are sources that could not be read; they are tried again by the next run.
+
+    `elements` and `frames` were looked at by the verifier, in clean copies and others.
+    """
 
     run: str
     project: str
@@ -38,6 +42,7 @@ class Run:
     clean: int
     review: int
     refused: int
+    failed: int
     already: int
     elements: int
     frames: int
@@ -59,7 +64,7 @@ def deidentify(ports: Ports, project: str, *, where: str = "") -> Run:
     started = ports.clock.monotonic()
     run = f"run-{ports.entropy.draw(6).hex()}"
     with ports.catalog.read() as tx:
-        found = tx.projects.get(project)
+        found = open_project(tx, project, ports.clock.now())
         profile = profiles.load(found.profile)
         done = tx.copies.done(project, profile.digest, verify.VERIFIER)
         targets = list(tx.instances.matching(where))
@@ -69,7 +74,11 @@ def deidentify(ports: Ports, project: str, *, where: str = "") -> Run:
         for made in _in_groups(_make_all(ports, found, profile, todo)):
             _keep(ports, made)
             with ports.catalog.write() as tx:
-                tx.copies.put([each.copy for each in made])
+                # Somebody may have decided about one of these while they were being made.
+                sources = [each.copy.source for each in made]
+                decided = tx.copies.of(project, sources, profile.digest, verify.VERIFIER)
+                standing = {copy.source for copy in decided if copy.state is not CopyState.FAILED}
+                tx.copies.put([each.copy for each in made if each.copy.source not in standing])
                 what = {"kind": "project", "id": project, "run": run, "profile": str(profile.digest)}
                 evidence.record(tx, ports, permit, what, _states(each.copy for each in made))
             copies += [each.copy for each in made]
@@ -94,8 +103,10 @@ def _make_all(ports: Ports, project: Project, profile: Profile, targets: Sequenc
     for target in targets:
         try:
             source = clinical.get_content(target.digest, target.subject)
-        except FilmroomError as error:
-            yield Made(_refused(project, profile, target.digest, (Reason(error.code, error.what),)), None)
+        except (NotFound, KeyGone, Corrupt) as error:
+            yield Made(
+                _without_copy(project, profile, target.digest, (Reason(error.code, error.what),), failed=True), None
+            )
             continue
         yield make(ports, project, profile, pseudonyms, source)
 
@@ -105,7 +116,7 @@ def make(ports: Ports, project: Project, profile: Profile, pseudonyms: Pseudonym
     digest = Digest.of(source)
     applied = apply(source, profile, pseudonyms)
     if isinstance(applied, NotApplied):
-        return Made(_refused(project, profile, digest, applied.reasons, applied.subject), None)
+        return Made(_without_copy(project, profile, digest, applied.reasons, subject=applied.subject), None)
     copy = _copy(project, profile, digest, applied)
     match verify.verify(applied.data, verify.identifiers(source), profile):
         case verify.Passed() as passed:
@@ -188,15 +199,21 @@ def _copy(project: Project, profile: Profile, source: Digest, applied: Applied) 
     )
 
 
-def _refused(
-    project: Project, profile: Profile, source: Digest, reasons: tuple[Reason, ...], subject: str = ""
+def _without_copy(
+    project: Project,
+    profile: Profile,
+    source: Digest,
+    reasons: tuple[Reason, ...],
+    *,
+    subject: str = "",
+    failed: bool = False,
 ) -> Copy:
     return Copy(
         project=project.name,
         source=source,
         profile=profile.digest,
         verifier=verify.VERIFIER,
-        state=CopyState.REFUSED,
+        state=CopyState.FAILED if failed else CopyState.REFUSED,
         reasons=reasons,
         findings=(),
         subject=subject,

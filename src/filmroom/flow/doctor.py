@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from filmroom.errors import FilmroomError
 from filmroom.flow import evidence
 from filmroom.flow.audit import verify_audit
+from filmroom.flow.deidentify import review_name
+from filmroom.flow.reception import QUARANTINE
 from filmroom.flow.sealed import SealedZone
 from filmroom.ids import Zone
 from filmroom.ports import Ports
+from filmroom.records import CaseState, CopyState, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +53,7 @@ def _checks(ports: Ports) -> Iterator[Check]:
     verdict = verify_audit(ports)
     detail = f"{verdict.size} entries hold" if verdict.ok else "; ".join(verdict.problems)
     yield Check(name="audit", ok=verdict.ok, detail=detail)
-    yield _orphans(ports)
+    yield from _clinical_objects(ports)
 
 
 def _zone(ports: Ports, zone: Zone) -> Check:
@@ -61,12 +64,25 @@ def _zone(ports: Ports, zone: Zone) -> Check:
     return Check(name=f"zone {zone}", ok=True, detail=f"answers; {count} objects")
 
 
-def _orphans(ports: Ports) -> Check:
-    """Objects without a row are what a crash leaves behind: harmless, and taken over when their source comes again."""
+def _clinical_objects(ports: Ports) -> Iterator[Check]:
+    """Every stored object lies where it should, and what else lies there is what a crash left behind."""
     zone = SealedZone(ports, Zone.CLINICAL)
+    expected: set[str] = set()
     with ports.catalog.read() as tx:
-        expected = {zone.name_of(row.digest) for batch, _, _ in tx.batches.all() for row in tx.batches.ledger(batch.id)}
-        expected |= {zone.name_of(copy.digest) for copy in tx.copies.all() if copy.digest is not None}
-    lying = {name.removeprefix("review/") for name in ports.objects[Zone.CLINICAL].names("")}
-    count = len(lying - expected)
-    return Check(name="orphans", ok=True, detail=f"{count} objects in the clinical zone that no row speaks of")
+        for batch, _, _ in tx.batches.all():
+            for row in tx.batches.ledger(batch.id):
+                if row.outcome in (Outcome.STORED, Outcome.CONFLICT):
+                    expected.add(zone.name_of(row.digest))
+                elif row.outcome is Outcome.QUARANTINED:
+                    expected.add(f"{QUARANTINE}{zone.name_of(row.digest)}")
+        released = [case.digest for case in tx.cases.all(CaseState.RELEASED)]
+        waiting = [copy.digest for copy in tx.copies.all(state=CopyState.REVIEW) if copy.digest is not None]
+    expected |= {zone.name_of(digest) for digest in released} | {review_name(zone, digest) for digest in waiting}
+    lying = set(ports.objects[Zone.CLINICAL].names(""))
+    gone = len(expected - lying)
+    detail = f"{gone} objects are gone; restore them from a replica" if gone else f"{len(expected)} objects are there"
+    yield Check(name="stored objects", ok=not gone, detail=detail)
+    orphans = len(lying - expected)
+    yield Check(
+        name="orphans", ok=True, detail=f"{orphans} objects that no row needs; importing their source adopts them"
+    )

@@ -5,7 +5,7 @@ since the newest version, that version is the answer and no new one is made.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from filmroom.canon import canonical
 from filmroom.catalog import labels as ledgers
@@ -15,6 +15,7 @@ from filmroom.deid import verify
 from filmroom.errors import FilmroomError, Refused
 from filmroom.flow import evidence
 from filmroom.flow.labels import label_version
+from filmroom.flow.project import open_project
 from filmroom.flow.sealed import SealedZone, project_subject
 from filmroom.ids import Digest, Versioned, Zone, check_name
 from filmroom.ports import Ports, Transaction
@@ -24,6 +25,11 @@ from filmroom.snapshot.manifest import Circumstances, Definition
 from filmroom.snapshot.split import parse_split, part_of
 
 ROOT, ENVELOPE = "snapshot.json", "snapshot.dsse.json"
+_LEFT_OUT = {
+    CopyState.REVIEW: "waiting for review",
+    CopyState.REFUSED: "refused by de-identification",
+    CopyState.FAILED: "not readable when it was to be de-identified",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +72,18 @@ def freeze(
     """Freeze the project's clean copies of what satisfies `where`. Raises Refused when there are none."""
     permit = evidence.authorize(ports, "freeze", {"kind": "snapshot", "id": check_name(name)})
     with ports.catalog.read() as tx:
+        open_project(tx, project, ports.clock.now())
+    salt = _query_salt(ports, project)
+    with ports.catalog.read() as tx:
         definition = Definition(
             project=project,
-            where=where,
+            where=derive.commitment(salt, Digest.of(where.encode())),
             label_sets=tuple(label_version(tx, ref) for ref in labels),
             split=parse_split(split, seed),
             profile=profiles.load(tx.projects.get(project).profile).digest,
             verifier=verify.VERIFIER,
         )
-        cohort = _resolve(tx, ports, name, definition)
+        cohort = _resolve(tx, ports, name, definition, where)
     if not cohort.pairs:
         why = ", ".join(f"{count} {reason}" for reason, count in cohort.left_out.items()) or "no instance matches"
         raise Refused(f"there is nothing to freeze: {why}", f"run: filmroom deidentify --project {project}")
@@ -93,7 +102,7 @@ def freeze(
         parent=newest.id if newest else None,
     )
     document = canonical(manifest.root_document(ref, definition, rows, circumstances))
-    snapshot = _snapshot(ref, Digest.of(document), root, definition, rows, circumstances)
+    snapshot = replace(_snapshot(ref, Digest.of(document), root, definition, rows, circumstances), where=where)
     _store(ports, snapshot, document, rows)
     with ports.catalog.write() as tx:
         latest = tx.snapshots.latest(name)
@@ -101,7 +110,7 @@ def freeze(
             raise Refused(f"somebody else froze {name} in the meantime", "run it again")
         tx.snapshots.add(snapshot, _members(rows, cohort))
         outcome: dict[str, int | str] = {"snapshot": str(snapshot.id), "root": str(root), "instances": len(rows)}
-        evidence.record(tx, ports, permit, {"kind": "snapshot", "id": str(ref)}, outcome)
+        evidence.record(tx, ports, permit, {"kind": "snapshot", "id": str(ref)}, outcome, row=snapshot)
     return _frozen(snapshot, cohort.left_out, existing=False)
 
 
@@ -110,9 +119,15 @@ def salt_of(research: SealedZone, project: str, pseudonym: str) -> bytes:
     return derive.hkdf(research.key(project_subject(project, pseudonym)), "commitment")
 
 
-def _resolve(tx: Transaction, ports: Ports, name: str, definition: Definition) -> _Cohort:
-    targets = {target.digest: target for target in tx.instances.matching(definition.where)}
-    copies = {copy.source: copy for copy in tx.copies.of(definition.project, list(targets))}
+def _query_salt(ports: Ports, project: str) -> bytes:
+    """Return the project's salt for commitments to queries."""
+    return derive.hkdf(SealedZone(ports, Zone.RESEARCH).key(project_subject(project)), "query")
+
+
+def _resolve(tx: Transaction, ports: Ports, name: str, definition: Definition, where: str) -> _Cohort:
+    targets = {target.digest: target for target in tx.instances.matching(where)}
+    found = tx.copies.of(definition.project, list(targets), definition.profile, definition.verifier)
+    copies = {copy.source: copy for copy in found}
     left_out: dict[str, int] = {}
     pairs: list[tuple[StoredInstance, CleanInstance]] = []
     public_key = ports.keys.public_key()
@@ -136,7 +151,7 @@ def _why_not(copy: Copy | None) -> str:
     if copy is None:
         return "not de-identified yet"
     if copy.state is not CopyState.CLEAN:
-        return {"review": "waiting for review", "refused": "refused by de-identification"}[copy.state]
+        return _LEFT_OUT[copy.state]
     return ""
 
 
@@ -204,7 +219,7 @@ def _snapshot(
         root=root,
         definition=definition.digest,
         project=definition.project,
-        where=definition.where,
+        where="",
         instances=len(rows),
         series=len({row.series_uid for row in rows}),
         studies=len({row.study_uid for row in rows}),

@@ -14,10 +14,11 @@ from filmroom.records import Label, LabelEntry, LabelKind, Level
 
 @dataclass(frozen=True, slots=True)
 class Unmatched:
-    """A line of the file whose target the catalog does not have."""
+    """A line of the file whose target the catalog does not have, or has more than once (`ambiguous`)."""
 
     line: int
     level: Level
+    ambiguous: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,16 +55,17 @@ def import_labels(ports: Ports, file: Path, *, name: str, kind: LabelKind, by: s
     except (OSError, UnicodeDecodeError):
         raise Invalid("the label file cannot be read", "give a CSV file in UTF-8") from None
     with ports.catalog.write() as tx:
-        targets: dict[tuple[Level, str], str | None] = {}
+        targets: dict[tuple[Level, str], set[str]] = {}
         labels, unmatched = [], []
         for line in lines:
             asked = (line.level, line.target)
             if asked not in targets:
-                targets[asked] = _target(tx, *asked)
-            target = targets[asked]
-            if target is None:
-                unmatched.append(Unmatched(line.number, line.level))
+                targets[asked] = _targets(tx, *asked)
+            found = targets[asked]
+            if len(found) != 1:
+                unmatched.append(Unmatched(line.number, line.level, ambiguous=bool(found)))
                 continue
+            (target,) = found
             labels.append(
                 Label(
                     level=line.level,
@@ -146,11 +148,7 @@ def _ledger(tx: Transaction, name: str) -> list[LabelEntry]:
         return []
 
 
-def _target(tx: Transaction, level: Level, text: str) -> str | None:
-    """Return what names the target in the catalog, by what the archive calls it or by what a project calls it."""
-    found = tx.instances.find(level, text)
-    if found:
-        return tx.instances.levels(found[0].digest)[level]
-    for source in tx.copies.source_of_uid(text):
-        return tx.instances.levels(source)[level]
-    return None
+def _targets(tx: Transaction, level: Level, text: str) -> set[str]:
+    """Return what may be meant in the catalog, by what the archive calls it or by what a project calls it."""
+    sources = [each.digest for each in tx.instances.find(level, text)] or tx.copies.source_of_uid(text)
+    return {tx.instances.levels(source)[level] for source in sources}

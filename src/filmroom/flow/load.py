@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from filmroom.errors import NotFound
+from filmroom.errors import Denied, NotFound
 from filmroom.flow import evidence
 from filmroom.flow.build import prefix
 from filmroom.flow.sealed import shardset_subject, unwrap
@@ -46,10 +46,16 @@ class LeaseGate:
 
     def _alive(self, now: datetime) -> tuple[LeaseRecord, Grant]:
         ports = self._ports
-        lease_id = leases.read(self._token, room=ports.room, public_key=ports.keys.public_key(), now=now)
-        with ports.catalog.read() as tx:
-            lease, grant = tx.access.get_lease(lease_id)
-        leases.alive(lease, grant, now)
+        try:
+            lease_id = leases.read(self._token, room=ports.room, public_key=ports.keys.public_key(), now=now)
+            with ports.catalog.read() as tx:
+                lease, grant = tx.access.get_lease(lease_id)
+            leases.alive(lease, grant, now)
+            if lease.snapshot != self._ref:
+                raise Denied(f"this lease is not for {self._ref}", f"run: filmroom lease {self._ref}")
+        except Denied:
+            evidence.refused(ports, "load", {"kind": "snapshot", "id": str(self._ref)})
+            raise
         return lease, grant
 
     def _permit(self, lease: LeaseRecord, grant: Grant) -> Permit:

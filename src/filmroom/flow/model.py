@@ -1,6 +1,7 @@
 """model: register what was trained, with the snapshot it was trained on."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,18 +34,20 @@ def register_model(
     with ports.catalog.read() as tx:
         tx.snapshots.get(snapshot)
         newest = tx.models.latest(name)
+        same = [each for each in tx.models.by_digest(digest) if (each.ref.name, each.snapshot) == (name, snapshot)]
         shardset = next(iter(tx.shardsets.find(snapshot)), None)
         lease_id = None
         if lease:
             lease_id = leases.identify(lease, room=ports.room, public_key=ports.keys.public_key())
             if tx.access.get_lease(lease_id)[0].snapshot != snapshot:
                 raise Refused(f"this lease is not for {snapshot}", "give the lease that the model was trained under")
-    if newest is not None and (newest.digest, newest.snapshot) == (digest, snapshot):
-        return newest
+    if same:
+        return same[0]
     models = SealedZone(ports, Zone.MODELS)
     subject = f"model/{name}"
     models.ensure([subject])
-    models.put(models.name_of(digest), subject, data)
+    # The same artifact may be registered under two names, each with a key of its own.
+    models.put(f"{name}/{models.name_of(digest)}", subject, data)
     model = Model(
         ref=Versioned(name, newest.ref.version + 1 if newest else 1),
         digest=digest,
@@ -78,6 +81,9 @@ def _metrics(path: Path | None) -> Mapping[str, Value]:
         figures = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         figures = None
-    if not isinstance(figures, dict) or not all(isinstance(each, str | int | float) for each in figures.values()):
-        raise Invalid("the metrics cannot be read", "give a JSON object of names and numbers")
-    return figures
+    good = isinstance(figures, dict) and all(
+        isinstance(each, str | int) or (isinstance(each, float) and math.isfinite(each)) for each in figures.values()
+    )
+    if not good:
+        raise Invalid("the metrics cannot be read", "give a JSON object of names and finite numbers")
+    return dict(figures)

@@ -6,7 +6,7 @@ from filmroom.deid import profile as profiles
 from filmroom.errors import Invalid, NotFound, Refused
 from filmroom.flow import evidence
 from filmroom.ids import check_name
-from filmroom.ports import Ports
+from filmroom.ports import Ports, Transaction
 from filmroom.records import Project
 
 
@@ -38,8 +38,19 @@ def create_project(
             before = tx.projects.get(name)
         except NotFound:
             tx.projects.add(project)
-            evidence.record(tx, ports, permit, {"kind": "project", "id": name}, {"profile": profile})
+            evidence.record(tx, ports, permit, {"kind": "project", "id": name}, {"profile": profile}, row=project)
             return project
-    if (before.purpose, before.profile, before.until) != (purpose, profile, until):
-        raise Refused(f"project {name} exists with another purpose, profile or end", "give the new one another name")
+    asked = (purpose, profile, until, budget_bytes)
+    if (before.purpose, before.profile, before.until, before.budget_bytes) != asked:
+        raise Refused(
+            f"project {name} exists with another purpose, profile, end or budget", "give the new one another name"
+        )
     return before
+
+
+def open_project(tx: Transaction, name: str, now: datetime) -> Project:
+    """Return a project that has not ended. Raises NotFound, or Refused after its end."""
+    project = tx.projects.get(name)
+    if project.until is not None and now > project.until:
+        raise Refused(f"project {name} has ended", "create a new project for what goes on")
+    return project

@@ -1,14 +1,14 @@
 """quarantine: what was refused at the door, kept until a person decides.
 
-A released case is let in with its faults on record as findings. A released conflict becomes the current revision, and
-the one before it is superseded, not erased.
+What is released becomes the current revision, its faults on record as findings; a revision that was current before is
+superseded, not erased.
 """
 
 from dataclasses import replace
 
 from filmroom.errors import Refused
 from filmroom.flow import evidence
-from filmroom.flow.reception import UID_CONFLICT
+from filmroom.flow.reception import QUARANTINE, UID_CONFLICT
 from filmroom.flow.sealed import SealedZone, patient_subject
 from filmroom.ids import Zone
 from filmroom.ports import Ports, Transaction
@@ -43,8 +43,9 @@ def release_case(ports: Ports, case: str, *, why: str = "") -> Case:
         raise Refused(f"this case was {found.state} before", "see filmroom quarantine show")
     if _is_conflict(found):
         with ports.catalog.write() as tx:
+            decided = _decide(tx, ports, permit, found, CaseState.RELEASED, why)
             _make_current(tx, found.instance)
-            return _decide(tx, ports, permit, found, CaseState.RELEASED, why)
+            return decided
     return _let_in(ports, permit, found, found.instance, why)
 
 
@@ -61,21 +62,17 @@ def reject_case(ports: Ports, case: str, *, why: str) -> Case:
 def _let_in(ports: Ports, permit: Permit, case: Case, instance: Instance, why: str) -> Case:
     """Seal the bytes anew under the patient's key, and catalog the instance with its faults as findings."""
     zone = SealedZone(ports, Zone.CLINICAL)
-    data = zone.get_content(case.digest, case.subject)
+    data = zone.get_content(case.digest, case.subject, below=QUARANTINE)
     subject = patient_subject(ports, instance.issuer, instance.patient_id, instance.study_uid)
     zone.ensure([subject])
-    with ports.catalog.read() as tx:
-        if tx.instances.current([instance.sop_uid]):
-            raise Refused(
-                "the room has a current revision with this SOP Instance UID",
-                f"decide which one is right; to keep the current one: filmroom quarantine reject {case.id} --why TEXT",
-            )
     zone.put(zone.name_of(case.digest), subject, data)
     faults = tuple(Finding(reason.code, Severity.ERROR, "released") for reason in case.reasons)
+    released = replace(instance, findings=instance.findings + faults)
     with ports.catalog.write() as tx:
-        released = replace(instance, findings=instance.findings + faults)
-        tx.instances.add([(released, subject, case.batch, InstanceState.CURRENT)])
-        return _decide(tx, ports, permit, case, CaseState.RELEASED, why)
+        decided = _decide(tx, ports, permit, case, CaseState.RELEASED, why)
+        tx.instances.add([(released, subject, case.batch, InstanceState.CONFLICT)])
+        _make_current(tx, released)
+        return decided
 
 
 def _make_current(tx: Transaction, instance: Instance) -> None:

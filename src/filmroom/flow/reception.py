@@ -13,10 +13,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self
 
 from filmroom.canon import digest_of
-from filmroom.errors import FilmroomError, NotFound
+from filmroom.errors import NotFound
 from filmroom.flow import evidence
 from filmroom.flow.sealed import SealedZone, case_subject, patient_subject
 from filmroom.ids import Digest, Zone
@@ -42,9 +42,11 @@ from filmroom.records import (
 GROUP_OBJECTS = 64
 GROUP_BYTES = 64 * 2**20
 UID_CONFLICT = "uid-conflict"
+QUARANTINE = "quarantine/"
+"""Where objects that are not trusted lie in the clinical zone, apart from those that are."""
 
 _WRITERS = 8
-_Known: TypeAlias = Mapping[Digest, tuple[Outcome, tuple[Reason, ...]]]
+_ERASED = Reason("patient-erased", "this patient's keys were destroyed; nothing of theirs is taken in again")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,9 +191,12 @@ class Reception:
             return
         try:
             rows = self._take([(delivery, arrived) for delivery, arrived, _ in group])
-        except FilmroomError as error:
+        except BaseException as error:
+            # Whatever it was, nobody may be left waiting for an answer.
             for _, _, answer in group:
                 answer.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
         else:
             for (_, _, answer), row in zip(group, rows, strict=True):
                 answer.set_result(row)
@@ -211,60 +216,68 @@ class Reception:
                 outcome: dict[str, int | str] = {"state": "received", **counts, "ledger": str(digest_of(lines))}
                 evidence.record(tx, self._ports, delivery.permit, {"kind": "batch", "id": batch}, outcome)
         for each, row in zip(taken, rows, strict=True):
+            each.delivery.position = each.position
             each.delivery.tally.update({row.outcome.value: 1, "bytes": row.size_bytes})
             each.delivery.reasons.update(reason.code for reason in row.reasons)
         return rows
 
     def _decide(self, group: Sequence[tuple[Delivery, Arrived]]) -> list[_Taken]:
-        """Decide about each object on its own; what the same group says twice is settled later."""
+        """Decide about each object by itself; what others or the same group say of it is settled in the transaction."""
         digests = [Digest.of(arrived.data) for _, arrived in group]
-        taken = []
         with self._ports.catalog.read() as tx:
-            known = tx.batches.known(sorted(set(digests)))
-            for digest, (delivery, arrived) in zip(digests, group, strict=True):
-                if arrived.problem is not None:
-                    decision: Decision = Ignored(digest, arrived.problem)
-                else:
-                    decision = accept(
-                        arrived.data,
-                        current=lambda uid: tx.instances.current([uid]).get(uid),
-                        known=lambda digest: _before(tx, digest, known),
-                    )
-                delivery.position += 1
-                taken.append(_Taken(delivery, delivery.position, arrived.name, arrived.data, digest, decision))
-        return taken
+            before = _before(tx, digests)
+        positions: Counter[str] = Counter()
+        taken = []
+        for digest, (delivery, arrived) in zip(digests, group, strict=True):
+            if arrived.problem is not None:
+                decision: Decision = Ignored(digest, arrived.problem)
+            else:
+                decision = accept(arrived.data, current=lambda uid: None, known=before.get)
+            positions[delivery.batch.id] += 1
+            position = delivery.position + positions[delivery.batch.id]
+            taken.append(_Taken(delivery, position, arrived.name, arrived.data, digest, decision))
+        erased = self._zone.erased(_subject(self._ports, each.decision) for each in taken if _is_kept(each.decision))
+        return [
+            replace(each, decision=Quarantined(each.digest, (_ERASED,)))
+            if _is_kept(each.decision) and _subject(self._ports, each.decision) in erased
+            else each
+            for each in taken
+        ]
 
     def _store(self, taken: Sequence[_Taken]) -> None:
         """Make the bytes durable, each under its patient's key, or its case's when it is not trusted."""
-        wanted = [each for each in taken if isinstance(each.decision, Accepted | Conflict | Quarantined)]
+        wanted = [each for each in taken if _is_kept(each.decision)]
         self._zone.ensure(_subject(self._ports, each.decision) for each in wanted)
         for _ in self._writers.map(self._put, wanted):
             pass
 
     def _put(self, taken: _Taken) -> None:
-        self._zone.put(self._zone.name_of(taken.digest), _subject(self._ports, taken.decision), taken.data)
+        below = QUARANTINE if isinstance(taken.decision, Quarantined) else ""
+        self._zone.put(f"{below}{self._zone.name_of(taken.digest)}", _subject(self._ports, taken.decision), taken.data)
 
 
-def _before(tx: Transaction, digest: Digest, known: _Known) -> Outcome | None:
+def _before(tx: Transaction, digests: Sequence[Digest]) -> dict[Digest, Outcome]:
     """What became of these bytes before; quarantined bytes that were released since are here like any others."""
-    if digest not in known:
-        return None
-    outcome, _ = known[digest]
-    if outcome is Outcome.QUARANTINED:
+    before = {digest: outcome for digest, (outcome, _) in tx.batches.known(sorted(set(digests))).items()}
+    for digest in [digest for digest, outcome in before.items() if outcome is Outcome.QUARANTINED]:
         try:
             tx.instances.get(digest)
         except NotFound:
-            return outcome
-        return Outcome.STORED
-    return outcome
+            continue
+        before[digest] = Outcome.STORED
+    return before
+
+
+def _is_kept(decision: Decision) -> bool:
+    return isinstance(decision, Accepted | Conflict | Quarantined)
 
 
 def _settle(tx: Transaction, taken: Sequence[_Taken]) -> list[_Taken]:
     """Decide again, now that nobody else can write: other writers and this very group may have come first."""
-    known = tx.batches.known([each.digest for each in taken])
+    before = _before(tx, [each.digest for each in taken])
     uids = [each.decision.instance.sop_uid for each in taken if isinstance(each.decision, Accepted | Conflict)]
     current = tx.instances.current(uids)
-    here = {digest for digest in known if _before(tx, digest, known) in (Outcome.STORED, Outcome.CONFLICT)}
+    here = {digest for digest, outcome in before.items() if outcome in (Outcome.STORED, Outcome.CONFLICT)}
     settled = []
     for each in taken:
         decision = each.decision

@@ -60,4 +60,4 @@ def decide_review(ports: Ports, copy: int, *, passed: bool, why: str) -> Copy:
             raise Refused("somebody else decided in the meantime", "see filmroom review show")
         tx.copies.put([decided])
         evidence.record(tx, ports, permit, {"kind": "copy", "id": str(copy)}, {"state": decided.state})
-        return next(each for each in tx.copies.by_source(waiting.source) if each.project == waiting.project)
+        return tx.copies.get(copy)

@@ -63,6 +63,13 @@ class SealedZone:
         with self._ports.catalog.read() as tx:
             self._opened.update(unwrap(self._ports, tx.keys, self._zone, missing))
 
+    def erased(self, subjects: Iterable[str]) -> set[str]:
+        """Return those of the subjects whose key was destroyed."""
+        asked = sorted(set(subjects) - self._opened.keys())
+        with self._ports.catalog.read() as tx:
+            known = tx.keys.get(self._zone, asked)
+        return {subject for subject, key in known.items() if key.wrapped is None}
+
     def put(self, name: str, subject: str, data: bytes) -> bytes:
         """Seal and store; `ensure` has been called for the subject. Returns the sealed bytes."""
         sealed = seal.seal(self._opened[subject], context(self._zone, name), data)
@@ -77,9 +84,9 @@ class SealedZone:
         sealed = self._ports.objects[self._zone].get(name)
         return seal.open_sealed(self._opened[subject], context(self._zone, name), sealed)
 
-    def get_content(self, digest: Digest, subject: str) -> bytes:
-        """Fetch by content and prove it: raises Corrupt unless the plaintext has this digest."""
-        data = self.get(self.name_of(digest), subject)
+    def get_content(self, digest: Digest, subject: str, *, below: str = "") -> bytes:
+        """Fetch by content, below a prefix, and prove it: raises Corrupt unless the plaintext has this digest."""
+        data = self.get(f"{below}{self.name_of(digest)}", subject)
         if Digest.of(data) != digest:
             raise Corrupt(f"object {digest} is not what it was", "restore it from a replica")
         return data

@@ -3,13 +3,14 @@
 A lease is minutes long and ends earlier when its grant does. Expiry is part of every decision; no job enforces it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from filmroom.errors import Denied, Invalid, LeaseEnded, Refused
 from filmroom.flow import evidence
+from filmroom.flow.project import open_project
 from filmroom.govern import leases
-from filmroom.ids import Versioned
+from filmroom.ids import Versioned, check_name
 from filmroom.ports import Ports
 from filmroom.records import Grant, LeaseRecord, Request, RequestState
 
@@ -35,7 +36,7 @@ class Access:
 class Lease:
     """A signed token that lets its holder read a snapshot's shards until it expires."""
 
-    lease: str
+    lease: str = field(repr=False)
     expires: datetime
 
 
@@ -57,16 +58,19 @@ def request(ports: Ports, ref: Versioned, *, purpose: str, days: int) -> Request
     with ports.catalog.write() as tx:
         tx.snapshots.get(ref)
         tx.access.add_request(asked)
-        evidence.record(tx, ports, permit, {"kind": "request", "id": asked.id, "snapshot": str(ref)}, {"days": days})
+        what = {"kind": "request", "id": asked.id, "snapshot": str(ref)}
+        evidence.record(tx, ports, permit, what, {"days": days}, row=asked)
     return asked
 
 
 def approve(ports: Ports, request: str) -> Granted:
     """Grant a request. Raises Denied for the requester's own, Refused when it was decided before."""
+    now = ports.clock.now()
     with ports.catalog.read() as tx:
         asked = tx.access.get_request(request)
+        project = open_project(tx, tx.snapshots.get(asked.snapshot).project, now)
     permit = evidence.authorize(ports, "approve", _resource(asked))
-    now = ports.clock.now()
+    ends = now + timedelta(days=asked.days)
     grant = Grant(
         id=f"grant-{ports.entropy.draw(6).hex()}",
         request=asked.id,
@@ -74,12 +78,14 @@ def approve(ports: Ports, request: str) -> Granted:
         holder=asked.requester.name,
         purpose=asked.purpose,
         granted_at=now,
-        expires=now + timedelta(days=asked.days),
+        expires=min(ends, project.until or ends),
     )
     with ports.catalog.write() as tx:
-        tx.access.decide(replace(asked, state=RequestState.APPROVED, decided_by=permit.actor, decided_at=now))
+        decided = replace(asked, state=RequestState.APPROVED, decided_by=permit.actor, decided_at=now)
+        tx.access.decide(decided)
         tx.access.add_grant(grant)
-        evidence.record(tx, ports, permit, {"kind": "request", "id": asked.id}, {"grant": grant.id})
+        evidence.record(tx, ports, permit, {"kind": "request", "id": asked.id}, {"grant": grant.id}, row=decided)
+        evidence.record(tx, ports, permit, {"kind": "grant", "id": grant.id, "request": asked.id}, {}, row=grant)
     return Granted(grant=grant.id, expires=grant.expires)
 
 
@@ -91,7 +97,7 @@ def deny(ports: Ports, request: str, *, why: str) -> Request:
     decided = replace(asked, state=RequestState.DENIED, decided_by=permit.actor, decided_at=ports.clock.now(), why=why)
     with ports.catalog.write() as tx:
         tx.access.decide(decided)
-        evidence.record(tx, ports, permit, {"kind": "request", "id": asked.id}, {"state": decided.state})
+        evidence.record(tx, ports, permit, {"kind": "request", "id": asked.id}, {"state": decided.state}, row=decided)
     return decided
 
 
@@ -110,8 +116,9 @@ def revoke(ports: Ports, grant: str) -> Grant:
         if found.revoked_at is not None:
             raise Refused("this grant was revoked before", "see filmroom grants")
         tx.access.revoke(grant, ports.clock.now())
-        evidence.record(tx, ports, permit, {"kind": "grant", "id": grant}, {"state": "revoked"})
-        return tx.access.get_grant(grant)
+        ended = tx.access.get_grant(grant)
+        evidence.record(tx, ports, permit, {"kind": "grant", "id": grant}, {"state": "revoked"}, row=ended)
+        return ended
 
 
 def lease(ports: Ports, ref: Versioned, *, minutes: int = 60, job: str = "") -> Lease:
@@ -120,9 +127,13 @@ def lease(ports: Ports, ref: Versioned, *, minutes: int = 60, job: str = "") -> 
         raise Invalid(f"a lease cannot last {minutes} minutes", f"ask for 1 to {MAX_MINUTES}, and renew it")
     now = ports.clock.now()
     with ports.catalog.read() as tx:
-        tx.snapshots.get(ref)
+        open_project(tx, tx.snapshots.get(ref).project, now)
         found = tx.access.grants_of(ports.actor.name, ref)
-    grant = _best(found, ref, now)
+    try:
+        grant = _best(found, ref, now)
+    except Denied:
+        evidence.refused(ports, "lease", {"kind": "snapshot", "id": str(ref)})
+        raise
     permit = evidence.authorize(ports, "lease", grant_resource(grant, ref))
     with ports.catalog.write() as tx:
         lent = LeaseRecord(
@@ -130,12 +141,13 @@ def lease(ports: Ports, ref: Versioned, *, minutes: int = 60, job: str = "") -> 
             grant=grant.id,
             snapshot=ref,
             holder=permit.actor.name,
-            job=job,
+            job=check_name(job) if job else "",
             issued_at=now,
             expires=min(now + timedelta(minutes=minutes), grant.expires),
         )
         tx.access.add_lease(lent)
-        evidence.record(tx, ports, permit, {"kind": "snapshot", "id": str(ref), "grant": grant.id}, {"lease": lent.id})
+        what = {"kind": "lease", "id": lent.id, "snapshot": str(ref), "grant": grant.id}
+        evidence.record(tx, ports, permit, what, {}, row=lent)
     token = leases.mint(lent, ports.room, ports.keys.sign, ports.keys.public_key())
     return Lease(lease=token, expires=lent.expires)
 

@@ -5,14 +5,15 @@ opens, has its digest, matches its commitment and carries the verifier's signed 
 clinical zone and makes every copy and every shard anew, without keeping them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from filmroom.canon import Json, digest_of, rfc3339
 from filmroom.crypto import derive, sign
 from filmroom.deid import profile as profiles
 from filmroom.deid import verify as verifier
 from filmroom.deid.pseudonym import Pseudonyms
-from filmroom.errors import Corrupt, FilmroomError
+from filmroom.errors import Corrupt, FilmroomError, KeyGone, NotFound, Refused
 from filmroom.flow import build, evidence
 from filmroom.flow.deidentify import make
 from filmroom.flow.freeze import ENVELOPE, ROOT, object_name, salt_of
@@ -58,7 +59,7 @@ def _judge(ports: Ports, permit: Permit, ref: Versioned, check: Callable[[Manife
         for problem in check(found):
             checked += 1
             problems += [problem] if problem else []
-    except FilmroomError as error:
+    except (NotFound, KeyGone, Corrupt) as error:
         problems.append(error.what)
     with ports.catalog.write() as tx:
         outcome: dict[str, int | str] = {"checked": checked, "problems": len(problems)}
@@ -89,43 +90,71 @@ def _root_holds(ports: Ports, found: Manifest) -> list[str]:
 
 
 def _members_hold(ports: Ports, found: Manifest) -> Iterator[str]:
-    """Yield "" or a problem for each member, and for each object of each shardset."""
+    """Yield "" or a problem for the catalog's record, for each member, and for each object of each shardset."""
     research = SealedZone(ports, Zone.RESEARCH)
+    yield from _catalog_agrees(found)
     members, copies = _members(ports, found)
-    public_key = ports.keys.public_key()
-    profile = Digest.parse(str(_definition(found)["profile"]))
     with ports.progress.task("verify", len(members)) as advance:
         for member, row in zip(members, found.rows, strict=True):
-            copy = copies.get(member.copy)
-            yield _copy_holds(research, found, row, member, copy) or _pass_holds(copy, public_key, profile, row)
+            problem = _copy_holds(research, found, row, member) or _pass_holds(ports, found, row, copies)
+            yield f"member {member.position}: {problem}" if problem else ""
             advance(1)
     for shardset in build.of_snapshot(ports, found.snapshot.ref):
         yield from build.objects_hold(ports, shardset)
 
 
-def _copy_holds(research: SealedZone, found: Manifest, row: Row, member: Member, copy: Copy | None) -> str:
-    name = f"member {member.position}"
-    if copy is None:
-        return f"{name}: the catalog does not know this copy"
+def _catalog_agrees(found: Manifest) -> Iterator[str]:
+    """The catalog's record of a snapshot says nothing that its signed document does not."""
+    snapshot, document = found.snapshot, found.document
+    counts = {
+        "instances": snapshot.instances,
+        "series": snapshot.series,
+        "studies": snapshot.studies,
+        "patients": snapshot.patients,
+    }
+    definition = _definition(found)
+    agree = {
+        "counts": document["counts"] == counts,
+        "splits": document["splits"] == dict(snapshot.splits),
+        "definition": digest_of(definition) == snapshot.definition,
+        "labels": definition["labels"] == list(snapshot.label_sets),
+        "project": definition["project"] == snapshot.project,
+        "name": Versioned(str(document["name"]), int(str(document["version"]))) == snapshot.ref,
+        "frozen by": document["frozen_by"] == snapshot.frozen_by,
+        "frozen at": document["frozen_at"] == rfc3339(snapshot.frozen_at),
+    }
+    for what, same in agree.items():
+        yield "" if same else f"the catalog's {what} differ from the signed document's"
+
+
+def _copy_holds(research: SealedZone, found: Manifest, row: Row, member: Member) -> str:
     project = found.snapshot.project
+    if (member.subject, member.split) != (row.subject, row.split):
+        return "the catalog has another patient or part for it than the manifest"
     try:
         research.get_content(member.copy, project_subject(project, row.subject))
-    except FilmroomError as error:
-        return f"{name}: {error.what}"
+    except (NotFound, KeyGone, Corrupt) as error:
+        return error.what
     if derive.commitment(salt_of(research, project, row.subject), member.copy) != row.commitment:
-        return f"{name}: the copy is not the one that the manifest commits to"
+        return "the copy is not the one that the manifest commits to"
     return ""
 
 
-def _pass_holds(copy: Copy | None, public_key: bytes, profile: Digest, row: Row) -> str:
-    if copy is None or copy.attestation is None:
-        return "a member has no verifier's record"
-    if Digest.of(copy.attestation.encode()) != row.attestation:
-        return "a member's verifier record is not the one in the manifest"
+def _pass_holds(ports: Ports, found: Manifest, row: Row, copies: Mapping[Digest, Copy]) -> str:
+    """Judge by the profile and verifier of the day on which it was frozen; newer ones do not make it untrue."""
+    copy = copies.get(row.attestation)
+    if copy is None:
+        return "the verifier's record in the manifest is gone from the catalog"
+    definition = _definition(found)
     try:
-        verifier.admit(copy, public_key=public_key, profile=profile)
-    except FilmroomError as error:
-        return f"a member's verifier record does not hold: {error.what}"
+        verifier.admit(
+            copy,
+            public_key=ports.keys.public_key(),
+            profile=Digest.parse(str(definition["profile"])),
+            verifier=str(definition["verifier"]),
+        )
+    except (Refused, Corrupt) as error:
+        return f"its verifier's record does not hold: {error.what}"
     return ""
 
 
@@ -135,17 +164,20 @@ def _members_come_again(ports: Ports, found: Manifest) -> Iterator[str]:
     members, copies = _members(ports, found)
     with ports.catalog.read() as tx:
         project = tx.projects.get(found.snapshot.project)
-        sources = {copy.source: tx.instances.get(copy.source) for copy in copies.values()}
     profile = profiles.load(project.profile)
     pseudonyms = Pseudonyms(ports.keys.pseudonym_key(project.name))
     remade: dict[Digest, bytes] = {}
     with ports.progress.task("reproduce", len(members)) as advance:
         for member, row in zip(members, found.rows, strict=True):
-            source = sources[copies[member.copy].source]
+            copy = copies.get(row.attestation)
+            if copy is None:
+                yield f"member {member.position}: its verifier's record is gone from the catalog"
+                continue
+            with ports.catalog.read() as tx:
+                source = tx.instances.get(copy.source)
             made = make(ports, project, profile, pseudonyms, clinical.get_content(source.digest, source.subject))
             again = Digest.of(made.data or b"")
-            salt = salt_of(research, project.name, row.subject)
-            same = derive.commitment(salt, again) == row.commitment
+            same = derive.commitment(salt_of(research, project.name, row.subject), again) == row.commitment
             if same and made.data is not None:
                 remade[member.copy] = made.data
             yield "" if same else f"member {member.position}: came out differently"
@@ -155,20 +187,21 @@ def _members_come_again(ports: Ports, found: Manifest) -> Iterator[str]:
 
 
 def _members(ports: Ports, found: Manifest) -> tuple[Sequence[Member], dict[Digest, Copy]]:
+    """Return the members, and their copies by the digest of the verifier's record that the manifest names."""
     with ports.catalog.read() as tx:
         members = tx.snapshots.members(found.snapshot.ref)
         copies = {
-            copy.digest: copy
+            Digest.of(copy.attestation.encode()): copy
             for member in members
             for copy in tx.copies.by_digest(member.copy)
-            if copy.project == found.snapshot.project and copy.digest is not None
+            if copy.project == found.snapshot.project and copy.attestation is not None
         }
     if len(members) != len(found.rows):
         raise Corrupt("the catalog has another number of members than the manifest", "restore the catalog")
     return members, copies
 
 
-def _definition(found: Manifest) -> dict[str, object]:
+def _definition(found: Manifest) -> dict[str, Json]:
     definition = found.document["definition"]
     assert isinstance(definition, dict)
-    return dict(definition)
+    return definition

@@ -1,0 +1,83 @@
+"""The reference pages say what the code's tables say, and a verb has one name all the way."""
+
+import re
+from importlib.resources import files
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import typer
+from typer.core import TyperGroup
+
+from filmroom.catalog.query import compile_where
+from filmroom.cli.main import app
+from filmroom.records import Level
+from filmroom.verbs import VERBS
+from filmroom.wiring import Room
+
+PAGES = ("commands", "columns", "recipes", "profiles", "permissions", "settings", "errors")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_what_the_generator_writes(generate: ModuleType, root: Path, page: str) -> None:
+    written = (root / "docs" / f"{page}.md").read_text("utf-8")
+    assert written == generate.PAGES[f"{page}.md"](), "run: make docs"
+
+
+def test_the_generator_makes_these_pages_and_no_others(generate: ModuleType) -> None:
+    assert set(generate.PAGES) == {f"{page}.md" for page in PAGES}
+
+
+def test_check_tells_a_stale_page_and_writes_nothing(
+    generate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(generate, "DOCS", tmp_path)
+    assert generate.main([]) == 0
+    assert generate.main(["--check"]) == 0
+    page = tmp_path / "errors.md"
+    page.write_text(page.read_text("utf-8").replace("denied", "allowed"), "utf-8")
+    changed = page.read_text("utf-8")
+    assert generate.main(["--check"]) == 1
+    assert capsys.readouterr().err == "docs/errors.md is not up to date; run: make docs\n"
+    assert page.read_text("utf-8") == changed
+
+
+def test_every_verb_stands_in_one_group(generate: ModuleType) -> None:
+    grouped = [name for names in generate.GROUPS.values() for name in names.split()]
+    assert sorted(grouped) == sorted(VERBS)
+
+
+def test_every_verb_is_a_command_and_every_command_a_verb(generate: ModuleType) -> None:
+    tree = typer.main.get_command(app)
+    assert isinstance(tree, TyperGroup)
+    assert set(tree.commands) == (VERBS.keys() - set(generate.ONLY_IN_PYTHON)) | set(generate.OTHER_COMMANDS)
+
+
+@pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
+def test_a_verb_has_a_method_and_a_heading(root: Path, verb) -> None:
+    assert callable(getattr(Room, verb.method, None))
+    headings = re.findall(r"^### (.+)$", (root / "docs" / "commands.md").read_text("utf-8"), re.MULTILINE)
+    assert headings.count(verb.name) == 1
+
+
+def test_the_schema_has_the_verbs_as_actions() -> None:
+    schema = files("filmroom.govern").joinpath("policies/room.cedarschema").read_text("utf-8")
+    actions = schema[schema.index("action\n") : schema.index("appliesTo")]
+    assert set(re.findall(r'"([^"]+)"', actions)) == set(VERBS)
+
+
+def test_every_example_of_the_grammar_is_a_condition(generate: ModuleType) -> None:
+    rows = re.findall(r"\| `([^`|]+)` \|$", generate._GRAMMAR, re.MULTILINE)
+    assert len(rows) == 8
+    for condition in rows:
+        compile_where(condition, Level.INSTANCE)
+
+
+@pytest.mark.parametrize(
+    "refused", ["lower(modality) = 'ct'", "rows * 2 = columns", "rows = 1; rows = 2", "kvp_kv > 'a'"]
+)
+def test_what_the_grammar_says_is_not_there_is_refused(refused: str) -> None:
+    from filmroom.errors import Invalid
+
+    with pytest.raises(Invalid):
+        compile_where(refused, Level.INSTANCE)

@@ -1,0 +1,31 @@
+"""`python -m bench [NAME]`: run all benches, or one."""
+
+import importlib
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.figures import print_table
+
+NAMES = ("ingest", "loader")
+
+
+def main() -> int:
+    wanted = sys.argv[1:] or NAMES
+    unknown = set(wanted) - set(NAMES)
+    if unknown:
+        print(f"there is no bench {', '.join(sorted(unknown))}; choose among {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    for name in wanted:
+        module = importlib.import_module(f"bench.{name}")
+        # On the disk that the project lies on: a folder in memory would flatter whoever waits for the disk.
+        with tempfile.TemporaryDirectory(prefix="filmroom-bench-", dir=os.environ.get("FILMROOM_BENCH_DIR")) as work:
+            print_table(f"{name}: {module.__doc__.splitlines()[0]}", module.run(Path(work)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -180,24 +180,31 @@ class Room:
     def receive(
         self, paths: Sequence[Path | str], source: str, *, expect: int | None = None, manifest: Path | None = None
     ) -> Receipt:
+        """Take in files, folders and archives. Raises NotFound for a path that is not there, before anything is taken."""
         return receive(self._ports, [Path(path) for path in paths], source=source, expect=expect, manifest=manifest)
 
     def batches(self) -> list[BatchSummary]:
+        """List every delivery, oldest first."""
         return batches(self._ports)
 
     def show_batch(self, batch: str) -> BatchLedger:
+        """Show a delivery with a row an object. Raises NotFound."""
         return show_batch(self._ports, batch)
 
     def quarantine(self, *, state: CaseState | None = CaseState.OPEN) -> list[Case]:
+        """List cases, the open ones unless told otherwise."""
         return cases(self._ports, state=state)
 
     def show_case(self, case: str) -> Case:
+        """Show one case. Raises NotFound."""
         return show_case(self._ports, case)
 
     def release_case(self, case: str, *, why: str = "") -> Case:
+        """Let a case in. Raises Refused when too little of it can be read, or when it was decided before."""
         return release_case(self._ports, case, why=why)
 
     def reject_case(self, case: str, *, why: str) -> Case:
+        """Keep a case out for good. Its bytes stay, sealed, until retention ends. Raises Refused when decided before."""
         return reject_case(self._ports, case, why=why)
 
     # -- what we have ----------------------------------------------------------------------------------------
@@ -211,24 +218,31 @@ class Room:
         order: str | None = None,
         limit: int | None = None,
     ) -> Rows:
+        """Return a row for each entity of `level` with an instance that satisfies `where`; see docs/how-to/query.md."""
         return query(self._ports, where, level=_one_of(Level, level), select=select, order=order, limit=limit)
 
     def columns(self) -> tuple[Column, ...]:
+        """Return the vocabulary of `where`."""
         return columns(self._ports)
 
     def completeness(self) -> list[Filled]:
+        """Return how completely each modality's columns are filled."""
         return completeness(self._ports)
 
     def import_labels(self, file: Path | str, *, name: str, kind: LabelKind | str, by: str | None = None) -> Imported:
+        """Append the statements of a CSV file to a set. Said again by the same reader, a statement adds nothing."""
         return import_labels(self._ports, Path(file), name=name, kind=_one_of(LabelKind, kind), by=by)
 
     def labels(self) -> list[LabelSet]:
+        """List label sets with their newest versions."""
         return label_sets(self._ports)
 
     def show_labels(self, ref: str) -> list[LabelEntry]:
+        """Return the ledger of SET or SET@VERSION. Raises NotFound."""
         return show_labels(self._ports, ref)
 
     def diff_labels(self, before: str, after: str) -> list[LabelChange]:
+        """Return what the second version says differently from the first."""
         return diff_labels(self._ports, before, after)
 
     # -- the boundary ----------------------------------------------------------------------------------------
@@ -242,20 +256,27 @@ class Room:
         until: datetime | None = None,
         budget_bytes: int | None = None,
     ) -> Project:
+        """Create a project; asking for the same again changes nothing. Raises Refused when it exists and differs."""
         return create_project(
             self._ports, name, purpose=purpose, profile=profile, until=until, budget_bytes=budget_bytes
         )
 
     def deidentify(self, project: str, *, where: str = "") -> Run:
+        """De-identify the current instances that satisfy `where`. Raises NotFound for a project that does not exist."""
         return deidentify(self._ports, project, where=where)
 
     def review(self) -> list[Copy]:
+        """List the copies that wait for a decision."""
         return reviews(self._ports)
 
     def show_review(self, copy: int) -> Copy:
+        """Show one copy. Raises NotFound."""
         return show_review(self._ports, copy)
 
     def decide_review(self, copy: int, *, passed: bool, why: str) -> Copy:
+        """Pass or refuse a waiting copy. Passing verifies it again: a reviewer can answer for what only eyes can see,
+        and for nothing else. Raises Refused when the copy is not waiting or when the verifier finds more than that.
+        """
         return decide_review(self._ports, copy, passed=passed, why=why)
 
     # -- datasets --------------------------------------------------------------------------------------------
@@ -263,49 +284,63 @@ class Room:
     def freeze(
         self, name: str, *, project: str, where: str = "", labels: Sequence[str] = (), split: str = "", seed: int = 0
     ) -> Frozen:
+        """Freeze the project's clean copies of what satisfies `where`. Raises Refused when there are none."""
         return freeze(self._ports, name, project=project, where=where, labels=labels, split=split, seed=seed)
 
     def snapshots(self) -> list[Snapshot]:
+        """List the snapshots, oldest first."""
         return snapshots(self._ports)
 
     def show(self, ref: str) -> Manifest:
+        """Return a snapshot's manifest. Raises NotFound, or Corrupt when it is not what was frozen."""
         return show(self._ports, Versioned.parse(ref))
 
     def diff(self, before: str, after: str) -> Difference:
+        """Return what changed from one snapshot to another."""
         return diff(self._ports, Versioned.parse(before), Versioned.parse(after))
 
     def build(self, ref: str, *, recipe: str) -> Built:
+        """Build a snapshot's shards by a recipe. Raises NotFound, Invalid for the recipe, Refused when no sample comes."""
         return build(self._ports, Versioned.parse(ref), recipe_text=recipe)
 
     def verify(self, ref: str) -> Verdict:
+        """Check a snapshot against its id, signature and root, and every copy and shard of it. Raises NotFound."""
         return verify(self._ports, Versioned.parse(ref))
 
     def reproduce(self, ref: str) -> Verdict:
+        """Make the snapshot again from the clinical zone, and compare rows and shard contents. Raises NotFound."""
         return reproduce(self._ports, Versioned.parse(ref))
 
     # -- who may use them ------------------------------------------------------------------------------------
 
     def request(self, ref: str, *, purpose: str, days: int) -> Request:
+        """Ask for the use of a snapshot. Raises NotFound, or Invalid for an empty purpose or a period out of bounds."""
         return request(self._ports, Versioned.parse(ref), purpose=purpose, days=days)
 
     def approve(self, request: str) -> Granted:
+        """Grant a request. Raises Denied for the requester's own, Refused when it was decided before."""
         return approve(self._ports, request)
 
     def deny(self, request: str, *, why: str) -> Request:
+        """Turn a request down. Raises Denied for the requester's own, Refused when it was decided before."""
         return deny(self._ports, request, why=why)
 
     def grants(self) -> list[Access]:
+        """List requests, oldest first, with their grants."""
         return grants(self._ports)
 
     def revoke(self, grant: str) -> Grant:
+        """End a grant now, and with it every lease minted from it."""
         return revoke(self._ports, grant)
 
     def lease(self, ref: str, *, minutes: int = 60, job: str = "") -> Lease:
+        """Mint a lease from the actor's grant for a snapshot. Raises Denied without one, LeaseEnded when it is over."""
         return lease(self._ports, Versioned.parse(ref), minutes=minutes, job=job)
 
     def load(
         self, ref: str, *, lease: str, split: str | None = None, recipe: Digest | None = None, threads: int = 2
     ) -> Data:
+        """Open the snapshot's newest shardset, or that of one recipe. Raises NotFound before anything was built."""
         return load(self._ports, Versioned.parse(ref), lease=lease, split=split, recipe=recipe, threads=threads)
 
     def model(
@@ -317,6 +352,10 @@ class Room:
         metrics: Path | str | None = None,
         lease: str | None = None,
     ) -> Model:
+        """Keep an artifact in the models zone and link it to its snapshot, and to the lease that it was trained under.
+        Registering the same artifact for the same snapshot again returns the version it has. Raises NotFound for a
+        snapshot that does not exist, and Refused for a lease of another snapshot.
+        """
         return register_model(
             self._ports,
             name,
@@ -329,15 +368,25 @@ class Room:
     # -- evidence --------------------------------------------------------------------------------------------
 
     def trace(self, name: str, *, forward: bool = True, backward: bool = True) -> Trace:
+        """Follow a patient, study, series, instance, snapshot, shardset or model, both ways unless told otherwise.
+        `name` is a Patient ID, a UID, a digest, NAME@VERSION, or one of these after `patient:`, `study:`,
+        `snapshot:`, `model:` ... where it could mean two things. Raises NotFound, or Invalid when it does.
+        """
         return trace(self._ports, name, forward=forward, backward=backward)
 
     def audit(self, *, last: int | None = None) -> list[LogEntry]:
+        """Return the log's entries, or the last so many, oldest first."""
         return show_audit(self._ports, last=last)
 
     def verify_audit(self) -> AuditVerdict:
+        """Check every leaf against every signed checkpoint, the one outside the catalog too, and the catalog against the
+        log. Rows of deliveries, label sets, projects, snapshots, shardsets, requests, grants and leases must be what
+        was written down when they were made or last decided about.
+        """
         return verify_audit(self._ports)
 
     def doctor(self) -> Diagnosis:
+        """Look at the catalog, every zone, the keys, the audit log, and at objects that no row speaks of."""
         return doctor(self._ports)
 
 

@@ -120,3 +120,35 @@ def test_public_codes_stay(text: str) -> None:
 @pytest.mark.parametrize("text", ["482913", "SMITH", "ZQ01PLNT", "99LOCAL"])
 def test_other_codes_go(text: str) -> None:
     assert actions.code("SH", text, WHO) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("95Y brain", "brain"),
+        ("brain 103 yrs", "brain"),
+        ("chest 11 05 21", "chest"),
+        ("chest 06 12 34 56 78", "chest"),
+        ("Dr. J. Short chest", "chest"),
+        ("89Y brain", "89Y brain"),
+    ],
+)
+def test_old_ages_and_numbers_in_pairs_do_not_survive(text: str, left: str) -> None:
+    assert actions.clean_descriptor("LO", text, NOBODY) == left
+
+
+@pytest.mark.parametrize("text", ["48291377", "+48291377", "0048291377", "48291377.0"])
+def test_a_known_number_is_known_however_it_is_written(text: str) -> None:
+    who = Context("P", 7, str, frozenset({"48291377"}))
+    assert actions.keep("DS", text, who) is None
+    assert actions.keep("DS", text, NOBODY) == text
+
+
+@pytest.mark.parametrize("text", ["SUE ANN LEE", "482-913-77", "48 29 13", "11/5/21"])
+def test_names_and_numbers_in_short_pieces_are_no_code_string(text: str) -> None:
+    assert actions.keep("CS", text, NOBODY) is None
+
+
+@pytest.mark.parametrize("text", ["20210511482913", "20210511101112.5+9876", "20210511-2022"])
+def test_a_date_and_time_of_no_clock_goes(text: str) -> None:
+    assert actions.shift_date("DT", text, NOBODY) is None

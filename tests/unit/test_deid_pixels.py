@@ -1,5 +1,7 @@
 """What is taken out of Pixel Data, and that the picture stays the same."""
 
+import struct
+
 import imagecodecs
 import numpy as np
 import pytest
@@ -27,6 +29,12 @@ def image(frames: int = 1, *, allocated: int = 8, stored: int = 8, signed: int =
 
 def segment(marker: int, text: bytes) -> bytes:
     return bytes([0xFF, marker]) + (len(text) + 2).to_bytes(2, "big") + text
+
+
+def rle(picture: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], *, gap: bytes = b"", tail: bytes = b"") -> bytes:
+    plane = picture.tobytes()
+    packed = b"".join(b"\x7f" + plane[at : at + 128] for at in range(0, len(plane), 128))
+    return struct.pack("<16L", 1, 64 + len(gap), *[0] * 14) + gap + packed + tail
 
 
 def cleaned(value: bytes, ds: Dataset, syntax: str) -> pixels.Cleaned:
@@ -101,3 +109,62 @@ def test_hostile_bytes_are_a_reason_or_cleaned_but_never_an_exception(value: byt
     assert isinstance(pixels.clean(value, image(side=4), syntax), Reason | pixels.Cleaned)
     framed = encapsulate([b"\xff\xd8" + value])
     assert isinstance(pixels.clean(framed, image(side=4), syntax), Reason | pixels.Cleaned)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [rle(PICTURE, gap=SECRET), rle(PICTURE, tail=SECRET), rle(PICTURE)[:52] + SECRET + bytes(4) + rle(PICTURE)[64:]],
+)
+def test_slack_in_an_rle_frame_goes(planted: bytes) -> None:
+    result = cleaned(encapsulate([planted]), image(), RLE)
+    assert SECRET in planted and SECRET not in result.value
+    assert next(generate_frames(result.value, number_of_frames=1)) == rle(PICTURE)
+
+
+def test_an_overlay_in_the_high_bits_of_an_rle_frame_is_refused() -> None:
+    words = np.full((32, 32), 1 << 15 | 7, dtype=np.uint16)
+    high, low = (words >> 8).astype(np.uint8), (words & 255).astype(np.uint8)
+    first, second = rle(high)[64:], rle(low)[64:]
+    frame = struct.pack("<16L", 2, 64, 64 + len(first), *[0] * 13) + first + second
+    result = pixels.clean(encapsulate([frame]), image(allocated=16, stored=12), RLE)
+    assert isinstance(result, Reason)
+    fine = cleaned(encapsulate([frame], has_bot=False), image(allocated=16, stored=16), RLE)
+    assert fine.value == encapsulate([frame], has_bot=False)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        segment(0xE0, SECRET),
+        segment(0xE0, b"JFIF\0\1\1\0\0\1\0\1\2\2" + SECRET),
+        segment(0xEE, b"Adobe\0\x64\0\0\0\0\0" + SECRET),
+        segment(0xF0, SECRET),
+        segment(0xDF, SECRET),
+        segment(0xDB, b"\x03" + SECRET.ljust(64, b"A")),
+        segment(0xC4, b"\x03" + bytes([0] * 7 + [8] + [0] * 8) + SECRET),
+    ],
+)
+def test_jpeg_segments_that_decoding_does_not_need_go(planted: bytes) -> None:
+    encoded = bytes(imagecodecs.jpeg8_encode(PICTURE))
+    result = cleaned(encapsulate([encoded[:2] + planted + encoded[2:]]), image(), JPEG)
+    assert SECRET not in result.value
+    frame = next(generate_frames(result.value, number_of_frames=1))
+    assert np.array_equal(imagecodecs.jpeg8_decode(frame), imagecodecs.jpeg8_decode(encoded))
+
+
+def test_a_jpeg_segment_that_is_longer_than_its_numbers_say_is_refused() -> None:
+    encoded = bytes(imagecodecs.jpeg8_encode(PICTURE))
+    at = encoded.index(b"\xff\xda")
+    size = int.from_bytes(encoded[at + 2 : at + 4], "big")
+    longer = encoded[:at] + segment(0xDA, encoded[at + 4 : at + 2 + size] + SECRET) + encoded[at + 2 + size :]
+    assert isinstance(pixels.clean(encapsulate([longer]), image(), JPEG), Reason)
+
+
+@pytest.mark.parametrize("marker", [0x55, 0x57, 0x63, 0x6F, 0x7A])
+def test_jpeg_2000_segments_that_decoding_does_not_need_go(marker: int) -> None:
+    encoded = bytes(imagecodecs.jpeg2k_encode(PICTURE, codecformat="j2k", reversible=True))
+    tile = encoded.index(b"\xff\x90")
+    result = cleaned(encapsulate([encoded[:tile] + segment(marker, SECRET) + encoded[tile:]]), image(), J2K)
+    assert SECRET not in result.value
+    frame = next(generate_frames(result.value, number_of_frames=1))
+    assert np.array_equal(imagecodecs.jpeg2k_decode(frame), imagecodecs.jpeg2k_decode(encoded))

@@ -8,7 +8,7 @@ import logging
 import os
 import platform
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
@@ -148,14 +148,15 @@ def open_room(
         progress=progress or SilentProgress(),
         workers=environment.cores,
     )
-    return Room(ports)
+    return Room(ports, lambda location: _objects(folder, location, None, environment))
 
 
 class Room:
     """An open room, acting for one identity. Close it, or use it in a `with` statement."""
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: Ports, open_store: Callable[[str], Objects] = open_objects) -> None:
         self._ports = ports
+        self._open = open_store
 
     def __enter__(self) -> Self:
         return self
@@ -173,7 +174,7 @@ class Room:
     def acting_as(self, name: str) -> "Room":
         """Return the same room for another identity; in an embedded room the owner answers for it."""
         owner = self._ports.actor.owner or self._ports.actor.name
-        return Room(replace(self._ports, actor=_actor(owner, name)))
+        return Room(replace(self._ports, actor=_actor(owner, name)), self._open)
 
     # -- what came in ----------------------------------------------------------------------------------------
 
@@ -181,7 +182,9 @@ class Room:
         self, paths: Sequence[Path | str], source: str, *, expect: int | None = None, manifest: Path | None = None
     ) -> Receipt:
         """Take in files, folders and archives. Raises NotFound for a path that is not there, before anything is taken."""
-        return receive(self._ports, [Path(path) for path in paths], source=source, expect=expect, manifest=manifest)
+        remote = {str(path): self._open(str(path)) for path in paths if "://" in str(path)}
+        local = [Path(path) for path in paths if "://" not in str(path)]
+        return receive(self._ports, local, source=source, expect=expect, manifest=manifest, stores=remote)
 
     def batches(self) -> list[BatchSummary]:
         """List every delivery, oldest first."""

@@ -3,6 +3,7 @@
 import pytest
 
 import filmroom as package
+from filmroom.adapters.objects import S3Access, open_objects
 
 
 @pytest.fixture
@@ -21,6 +22,22 @@ def networked(filmroom, tmp_path, new_database, s3_server, monkeypatch):
     options = [option for zone, place in places.items() for option in (f"--{zone}", place)]
     filmroom("init", filmroom.room, "--catalog", new_database(), *options)
     return filmroom
+
+
+def test_a_prefix_of_a_bucket_is_taken_in_object_by_object(networked, planted, s3_server) -> None:
+    access = S3Access(
+        endpoint=s3_server["endpoint"],
+        region=s3_server["region"],
+        access_key=s3_server["access_key"],
+        secret_key=s3_server["secret_key"],
+        allow_http=True,
+    )
+    place = f"s3://{s3_server['bucket']}/outbox-{networked.room.parent.name}"
+    store = open_objects(place, access)
+    for file in planted.iterdir():
+        store.put(f"scans/{file.name}", file.read_bytes())
+    receipt = networked("import", place, "--source", "cloud", "--json").json
+    assert (receipt["received"], receipt["stored"], receipt["quarantined"], receipt["ignored"]) == (33, 30, 2, 1)
 
 
 def test_the_whole_road_on_postgresql_and_s3(networked, planted, recipe, tmp_path) -> None:

@@ -40,7 +40,9 @@ def init(
 
 def receive(
     context: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, folders, zip or tar archives.")],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH...", help="Files, folders, zip or tar archives, or s3://BUCKET/PREFIX.")
+    ],
     source: Annotated[str, typer.Option(help="Who sent it.")],
     expect: Annotated[int | None, typer.Option(help="How many objects should come.", min=0)] = None,
     manifest: Annotated[Path | None, typer.Option(help="Digests that should come, as sha256sum prints them.")] = None,

@@ -48,7 +48,9 @@ def _checks(ports: Ports) -> Iterator[Check]:
     try:
         ports.keys.unwrap(Zone.CLINICAL, "probe", ports.keys.wrap(Zone.CLINICAL, "probe", bytes(32)))
         public_key = ports.keys.public_key().hex()
-        yield Check(name="keys", ok=True, detail=f"wrap and unwrap; the room signs with Ed25519 public key {public_key}")
+        yield Check(
+            name="keys", ok=True, detail=f"wrap and unwrap; the room signs with Ed25519 public key {public_key}"
+        )
     except FilmroomError as error:
         yield Check(name="keys", ok=False, detail=str(error))
     verdict = verify_audit(ports)

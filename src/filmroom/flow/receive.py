@@ -1,17 +1,21 @@
-"""import: a delivery of files, folders and archives comes in, and every object of it is accounted for.
+"""import: a delivery of files, folders, archives or stored objects comes in, and every object of it is accounted for.
 
 Interrupted, and run again, the same delivery finds what it had stored as duplicates.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, starmap
 from pathlib import Path
+from types import MappingProxyType
 
-from filmroom.errors import Invalid
+from filmroom.errors import Invalid, NotFound
 from filmroom.flow.reception import GROUP_BYTES, GROUP_OBJECTS, Arrived, Receipt, Reception
 from filmroom.ids import Digest
 from filmroom.ingest import sources
-from filmroom.ports import Ports
+from filmroom.ports import Objects, Ports
 from filmroom.records import Reason
+
+_NO_BYTES = Reason("unreadable", "the source did not give its bytes")
 
 
 def receive(
@@ -21,30 +25,48 @@ def receive(
     source: str,
     expect: int | None = None,
     manifest: Path | None = None,
+    stores: Mapping[str, Objects] = MappingProxyType({}),
 ) -> Receipt:
-    """Take in files, folders and archives. Raises NotFound for a path that is not there, before anything is taken."""
+    """Take in files, folders and archives, and every object of `stores`, which are named by their locations.
+
+    Raises NotFound for a path that is not there, before anything is taken.
+    """
     announced = set(_read_manifest(manifest) if manifest else ())
-    total = sources.count(paths)
+    total = sources.count(paths) if not stores else None
     with Reception(ports) as reception:
         delivery = reception.open(source, expected=expect)
         with ports.progress.task("import", total) as advance:
-            for group in _groups(sources.arrivals(paths)):
+            for group in _groups(chain(_from_paths(paths), *starmap(_from_store, stores.items()))):
                 rows = reception.take_all(delivery, group)
                 announced.difference_update(row.digest for row in rows)
                 advance(len(rows))
         return reception.finish(delivery, announced=frozenset(announced))
 
 
-def _groups(arrivals: Iterable[sources.Arrival]) -> Iterator[list[Arrived]]:
+def _from_paths(paths: Sequence[Path]) -> Iterator[Arrived]:
+    for arrival in sources.arrivals(paths):
+        problem = arrival.problem
+        if arrival.data is None and problem is None:
+            problem = _NO_BYTES
+        yield Arrived(arrival.name, arrival.data or b"", problem)
+
+
+def _from_store(location: str, store: Objects) -> Iterator[Arrived]:
+    """Yield every object of a store; archives in it are not opened."""
+    for name in sorted(store.names("")):
+        try:
+            yield Arrived(f"{location.rstrip('/')}/{name}", store.get(name))
+        except NotFound:
+            yield Arrived(f"{location.rstrip('/')}/{name}", b"", _NO_BYTES)
+
+
+def _groups(arrivals: Iterable[Arrived]) -> Iterator[list[Arrived]]:
     """Hand arrivals on in groups that are small in number and in bytes."""
     group: list[Arrived] = []
     size = 0
-    for arrival in arrivals:
-        problem = arrival.problem
-        if arrival.data is None and problem is None:
-            problem = Reason("unreadable", "the source did not give its bytes")
-        group.append(Arrived(arrival.name, arrival.data or b"", problem))
-        size += len(group[-1].data)
+    for arrived in arrivals:
+        group.append(arrived)
+        size += len(arrived.data)
         if len(group) >= GROUP_OBJECTS or size >= GROUP_BYTES:
             yield group
             group, size = [], 0

@@ -136,7 +136,6 @@ def test_an_overlay_in_the_high_bits_of_an_rle_frame_is_refused() -> None:
     "planted",
     [
         segment(0xE0, SECRET),
-        segment(0xE0, b"JFIF\0\1\1\0\0\1\0\1\2\2" + SECRET),
         segment(0xEE, b"Adobe\0\x64\0\0\0\0\0" + SECRET),
         segment(0xF0, SECRET),
         segment(0xDF, SECRET),
@@ -150,6 +149,15 @@ def test_jpeg_segments_that_decoding_does_not_need_go(planted: bytes) -> None:
     assert SECRET not in result.value
     frame = next(generate_frames(result.value, number_of_frames=1))
     assert np.array_equal(imagecodecs.jpeg8_decode(frame), imagecodecs.jpeg8_decode(encoded))
+
+
+def test_a_thumbnail_in_the_jfif_header_goes() -> None:
+    encoded = bytes(imagecodecs.jpeg8_encode(PICTURE))
+    assert encoded[2:4] == b"\xff\xe0"
+    size = int.from_bytes(encoded[4:6], "big")
+    planted = segment(0xE0, encoded[6:18] + b"\1\1" + SECRET)
+    result = cleaned(encapsulate([encoded[:2] + planted + encoded[4 + size :]]), image(), JPEG)
+    assert next(generate_frames(result.value, number_of_frames=1)).rstrip(b"\0") == encoded.rstrip(b"\0")
 
 
 def test_a_jpeg_segment_that_is_longer_than_its_numbers_say_is_refused() -> None:

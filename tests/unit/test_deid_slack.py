@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID
 
-from filmroom.deid import profile, slack, verify
+from filmroom.deid import frames, profile, slack, verify
 from filmroom.deid.apply import Applied, apply
 from filmroom.deid.pseudonym import Pseudonyms
 from filmroom.records import Severity
@@ -22,9 +22,13 @@ RESEARCH = profile.load("research")
 SECRET = b"QXZBCVWK"
 PICTURE = np.add.outer(np.arange(32), np.arange(32)).astype(np.uint8) * 3
 JPEG = bytes(imagecodecs.jpeg8_encode(PICTURE))
-JPEG_LS = bytes(imagecodecs.jpegls_encode(PICTURE))
-J2K = bytes(imagecodecs.jpeg2k_encode(PICTURE, codecformat="j2k", reversible=True))
 PREFIX = "1.2.840.10008.1.2."
+SHAPE = frames.Shape(pixels=1024, samples=1, allocated=8, stored=8, is_signed=False)
+# the codecs write a SPIFF header and a comment of their own, which a copy does not have
+JPEG_LS = frames.STRIPPERS[f"{PREFIX}4.80"](bytes(imagecodecs.jpegls_encode(PICTURE)), SHAPE)
+J2K = frames.STRIPPERS[f"{PREFIX}4.90"](
+    bytes(imagecodecs.jpeg2k_encode(PICTURE, codecformat="j2k", reversible=True)), SHAPE
+)
 
 
 def source() -> bytes:

@@ -37,8 +37,11 @@ NOTE = "<!-- Made by docs/generate.py from the code's own tables. Do not edit; r
 ONLY_IN_PYTHON = ("load",)
 """Verbs without a command: what they give is arrays."""
 
+ON_THE_NETWORK = ("retrieve",)
+"""Verbs without a command or a method: peers ask for them."""
+
 GROUPS = {
-    "The front door": "import batches quarantine",
+    "The front door": "import batches quarantine retrieve",
     "The catalog": "query columns labels",
     "The boundary": "project deidentify review",
     "Datasets": "freeze snapshots show diff build verify reproduce",
@@ -46,7 +49,7 @@ GROUPS = {
     "Evidence": "trace audit doctor",
 }
 
-OTHER_COMMANDS = ("init", "demo", "version")
+OTHER_COMMANDS = ("init", "serve", "pull", "demo", "version")
 
 Command: TypeAlias = TyperCommand | TyperGroup
 
@@ -79,13 +82,25 @@ def commands() -> str:
         lines += ["", f"## {title}"]
         for name in names.split():
             lines += ["", *_verb(VERBS[name], tree)]
-    lines += ["", "## Around the verbs", "", "These are no verbs: no policy is asked, and nothing is logged."]
+    lines += [
+        "",
+        "## Around the verbs",
+        "",
+        "These are no verbs. What `serve`, `pull` and `demo` do is asked and logged under the verbs that they use.",
+    ]
     for name in OTHER_COMMANDS:
         lines += ["", f"### {name}", "", *_command(f"filmroom {name}", _child(tree, name))]
     return _page(lines)
 
 
 def _verb(verb: Verb, tree: TyperGroup) -> Iterator[str]:
+    if verb.name in ON_THE_NETWORK:
+        yield from (
+            f"### {verb.name}",
+            "",
+            f"{_sentence(verb.summary)} Asked by peers of `filmroom serve` (C-MOVE, C-GET).",
+        )
+        return
     yield from (f"### {verb.name}", "", f"{_sentence(verb.summary)} In Python: `Room.{verb.method}`.")
     if verb.name in ONLY_IN_PYTHON:
         yield from ("", 'Only in Python: `filmroom.load("lung@1", room="room", lease=token)`.')

@@ -49,6 +49,7 @@ VERBS = {
         _verb("import", "uploader steward", "clinical", "let a delivery in, every object accounted for", "receive"),
         _verb("batches", "uploader steward auditor", "", "list deliveries, or show one with its ledger"),
         _verb("quarantine", "steward", "clinical", "see, release or reject what was refused at the door"),
+        _verb("retrieve", "steward", "clinical", "hand stored objects to a clinical peer, as they were received"),
         _verb("query", "steward researcher", "", "find patients, studies, series or instances in the catalog"),
         _verb("columns", "steward researcher auditor", "", "list the words a query can use"),
         _verb("project", "steward", "", "create a project: a purpose with its own pseudonym keys"),

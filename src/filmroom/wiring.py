@@ -171,6 +171,11 @@ class Room:
         publish(self._ports)
         self._ports.catalog.close()
 
+    @property
+    def ports(self) -> Ports:
+        """What this room's verbs touch: for doors that stay open and hand objects to a `Reception` themselves."""
+        return self._ports
+
     def acting_as(self, name: str) -> "Room":
         """Return the same room for another identity; in an embedded room the owner answers for it."""
         owner = self._ports.actor.owner or self._ports.actor.name

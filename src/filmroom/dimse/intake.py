@@ -1,0 +1,141 @@
+"""One association's objects on their way in: a data set becomes a Part 10 file, the reception takes it, a status answers.
+
+Success is answered only after the reception returned, so what the sender heard of is durable. The answers:
+
+| what became of it                        | status | why                                                                |
+|------------------------------------------|--------|--------------------------------------------------------------------|
+| stored, duplicate                        | 0x0000 | it is in                                                           |
+| conflict: same UID, other content        | 0x0000 | it is in beside the other; nothing was coerced, nothing is missing |
+| quarantined                              | 0xB007 | kept, and no sound object of its class; resending changes nothing  |
+| ignored: a directory, no DICOM           | 0xA900 | not kept: no object that can be stored                             |
+| over the size limit                      | 0xC010 | not kept, and never will be                                        |
+| the catalog or a store does not answer   | 0xA700 | not kept: send it again later                                      |
+| a policy forbids it                      | 0x0124 | not kept: not authorised                                           |
+| anything else that filmroom refuses      | 0xC001 | not kept                                                           |
+
+Source: PS3.4 B.2.3 and table B.2-1; PS3.7 9.1.1.1.9. A warning means stored, a failure means not: a sender that retries
+failures retries the right ones, and one that asks for storage commitment learns that a quarantined object is not
+committed.
+"""
+
+import threading
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+
+from filmroom.dimse.part10 import split, wrap
+from filmroom.errors import Denied, FilmroomError, Unavailable
+from filmroom.flow.reception import Arrived, Delivery, Receipt, Reception
+from filmroom.flow.retrieve import revisions
+from filmroom.flow.sealed import SealedZone
+from filmroom.ids import Zone
+from filmroom.ports import Ports
+from filmroom.records import LedgerRow, Outcome
+
+SUCCESS, AWAY, NOT_AUTHORISED = 0x0000, 0xA700, 0x0124
+KEPT_NOT_TRUSTED, NOTHING_TO_STORE, REFUSED, TOO_LARGE = 0xB007, 0xA900, 0xC001, 0xC010
+_BY_OUTCOME = {
+    Outcome.STORED: SUCCESS,
+    Outcome.DUPLICATE: SUCCESS,
+    Outcome.CONFLICT: SUCCESS,
+    Outcome.QUARANTINED: KEPT_NOT_TRUSTED,
+    Outcome.IGNORED: NOTHING_TO_STORE,
+}
+_LARGEST_HEADER = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One C-STORE request: what the command and the context say about the encoded data set."""
+
+    sop_class: str
+    sop_uid: str
+    syntax: str
+    body: bytes
+
+
+class Intake:
+    """The objects of one association, as one delivery that is opened by the first of them. Thread-safe."""
+
+    def __init__(self, ports: Ports, reception: Reception, source: str) -> None:
+        self._ports = ports
+        self._reception = reception
+        self._source = source
+        self._zone = SealedZone(ports, Zone.CLINICAL)
+        self._lock = threading.Lock()
+        self._delivery: Delivery | None = None
+        self._closed = False
+        self.receipt: Receipt | None = None
+
+    def store(self, received: Received) -> Dataset:
+        """Take one object in and return the status to answer, with a comment of reason codes. Never raises ours."""
+        with self._lock:
+            if self._closed:
+                return status(AWAY, "the association is over")
+            try:
+                if self._delivery is None:
+                    self._delivery = self._reception.open(self._source)
+                row = self._take(self._delivery, Arrived(received.sop_uid, self._bytes(received)))
+            except FilmroomError as error:
+                return refusal(error)
+        return status(_BY_OUTCOME[row.outcome], " ".join(reason.code for reason in row.reasons))
+
+    def finish(self) -> None:
+        """Close the delivery, after the object that is on its way in now. Finishing twice changes nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            if self._delivery is not None:
+                try:
+                    self.receipt = self._reception.finish(self._delivery)
+                except FilmroomError:
+                    # the objects are in; only the batch's closing line is missing, as after a crash
+                    return
+
+    def _take(self, delivery: Delivery, arrived: Arrived) -> LedgerRow:
+        try:
+            return self._reception.take(delivery, arrived)
+        except Unavailable:
+            raise
+        except FilmroomError:
+            # it may be another sender's object in the same group that cannot be taken
+            return self._reception.take_all(delivery, [arrived])[0]
+
+    def _bytes(self, received: Received) -> bytes:
+        """Return the object as a file: the one that is here already when its data set is the same, else a new one.
+
+        The header is not the sender's, so it must not make a conflict out of the same data set from another door.
+        """
+        size = len(received.body)
+        for standing in revisions(self._ports, received.sop_uid, range(size, size + _LARGEST_HEADER)):
+            try:
+                data = self._zone.get_content(standing.digest, standing.subject)
+            except Unavailable:
+                raise
+            except FilmroomError:
+                continue
+            found = split(data)
+            if found.syntax in ("", received.syntax) and data[found.start :] == received.body:
+                return data
+        return wrap(received.body, sop_class=received.sop_class, sop_uid=received.sop_uid, syntax=received.syntax)
+
+
+def refusal(error: FilmroomError) -> Dataset:
+    """Return the status that answers for an error of ours."""
+    match error:
+        case Unavailable():
+            return status(AWAY, error.code)
+        case Denied():
+            return status(NOT_AUTHORISED, error.code)
+        case _:
+            return status(REFUSED, error.code)
+
+
+def status(code: int, comment: str = "") -> Dataset:
+    """Return a status with an Error Comment (LO, 64 characters); comments are made of codes, never of values."""
+    answer = Dataset()
+    answer.Status = code
+    if comment:
+        answer.ErrorComment = comment[:64]
+    return answer

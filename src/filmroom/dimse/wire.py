@@ -1,0 +1,115 @@
+"""What the door does to a connection and to pynetdicom's loggers: quick reads, bounded memory, no values in logs.
+
+A PDU says its own length, up to 4 GiB, and would be read whole before anybody looks at it; a data set is gathered in
+memory. Both are bounded here, for each association.
+"""
+
+import logging
+import socket
+import ssl
+from socketserver import TCPServer
+
+from pynetdicom.association import Association
+from pynetdicom.events import Event
+from pynetdicom.pdu import P_DATA_TF
+from pynetdicom.transport import ThreadedAssociationServer
+
+_SPARE = 2**20
+
+
+def hush() -> None:
+    """Silence pynetdicom, whose messages quote identifiers and values; the ledger and the audit log say what happened."""
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
+
+
+def tune(event: Event, largest_pdu: int) -> None:
+    """Set up a fresh connection: answers leave at once, and a PDU over `largest_pdu` bytes ends the connection."""
+    wrapper = event.assoc.dul.socket
+    if wrapper is None or wrapper.socket is None:
+        return
+    connection: socket.socket = wrapper.socket
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def receive(count: int) -> bytearray:
+        """Read `count` bytes, fewer only at the end; pynetdicom's own reads 4 KiB at a time without a bound."""
+        if count > largest_pdu + _SPARE:
+            raise OSError("a PDU is over the limit")
+        whole = bytearray(count)
+        view, at = memoryview(whole), 0
+        while at < count:
+            read = connection.recv_into(view[at:])
+            if not read:
+                break
+            at += read
+        view.release()
+        del whole[at:]
+        return whole
+
+    wrapper.__dict__["recv"] = receive
+
+
+class Listener(ThreadedAssociationServer):
+    """pynetdicom's listener, with the TLS handshake in the connection's own thread and with a time limit.
+
+    The original shakes hands where it accepts, so that one silent connection would keep everybody else out.
+    """
+
+    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
+        """Accept one connection, for TLS without having shaken hands yet."""
+        assert self.socket is not None
+        connection, address = self.socket.accept()
+        if self.ssl_context is None:
+            return connection, address
+        connection.settimeout(self.ae.acse_timeout)
+        return self.ssl_context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
+
+    def process_request_thread(
+        self, request: socket.socket | tuple[bytes, socket.socket], client_address: tuple[str, int] | str
+    ) -> None:
+        """Shake hands and go on; whoever cannot is let go."""
+        if isinstance(request, ssl.SSLSocket):
+            try:
+                request.do_handshake()
+            except OSError:
+                request.close()
+                return
+            request.settimeout(self.ae.network_timeout)
+        super().process_request_thread(request, client_address)
+
+    def handle_error(
+        self, request: socket.socket | tuple[bytes, socket.socket], client_address: tuple[str, int] | str
+    ) -> None:
+        """Say nothing: a connection that breaks is nobody's news, and a traceback could quote values."""
+
+    def shutdown(self) -> None:
+        """Stop accepting and close the socket."""
+        TCPServer.shutdown(self)
+        self.server_close()
+
+
+class Measure:
+    """Watches how much of a data set has come, and lets go of one that is over the limit; it is refused at its end."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._over = False
+
+    def look(self, event: Event) -> None:
+        """Called for each PDU, in the thread that gathers them."""
+        message = event.assoc.dimse.message
+        if not isinstance(event.pdu, P_DATA_TF) or message is None or message.data_set is None:
+            return
+        if message.data_set.tell() > self._limit:
+            self._over = True
+            message.data_set.seek(0)
+            message.data_set.truncate()
+
+    def was_over(self, size: int) -> bool:
+        """Say whether the message that just ended was over the limit, and forget about it."""
+        over, self._over = self._over or size > self._limit, False
+        return over
+
+
+def address_of(association: Association) -> str:
+    """Return the IP address that the peer calls from."""
+    return str(association.requestor.address_info.address if association.requestor.address_info else "")

@@ -1,0 +1,694 @@
+"""The DICOM door as other people's programs see it: DCMTK's tools and Orthanc, both ways, on loopback."""
+
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID, CTImageStorage
+from pynetdicom import AE, evt
+
+from filmroom import wiring
+from filmroom.dicom.walk import FAILURES
+from filmroom.dimse.config import Endpoint, Network, Peer, Service, Tls
+from filmroom.dimse.part10 import split
+from filmroom.dimse.pull import Wanted, pull
+from filmroom.dimse.serve import Door
+from filmroom.dimse.tls import calling
+from filmroom.flow.reception import Reception
+from filmroom.ids import Digest
+from filmroom.records import Outcome
+
+EVERYTHING = frozenset(Service)
+
+
+@dataclass
+class Listening:
+    """A room with its door open."""
+
+    room: wiring.Room
+    port: int
+    peers: dict[str, Peer]
+    reception: Reception
+    network: Network
+
+    @property
+    def ports(self):
+        return self.room.ports
+
+    def outcomes(self) -> dict[str, Outcome]:
+        """Every ledger line by the name that the sender gave."""
+        return {
+            row.name: row.outcome
+            for batch in self.room.batches()
+            for row in self.room.show_batch(batch.batch.id).ledger
+        }
+
+    def add(self, title: str, port: int) -> None:
+        endpoint = Endpoint(title, "127.0.0.1", port)
+        self.peers[title] = Peer(title=title, source=title.lower(), may=EVERYTHING, endpoint=endpoint)
+
+
+@pytest.fixture
+def listening(tmp_path: Path) -> Iterator[Listening]:
+    peers = {title: Peer(title=title, source=title.lower(), may=EVERYTHING) for title in ("SCU", "OTHER", "PULLER")}
+    peers["WRITER"] = Peer(title="WRITER", source="writer")
+    network = Network(peers=peers, max_object=3 * 2**20)
+    with wiring.open_room(wiring.init(tmp_path / "room")) as room, Reception(room.ports) as reception:
+        door = Door(room.ports, reception, network, Endpoint("FILMROOM", "127.0.0.1", 0))
+        ready = door.start()
+        try:
+            yield Listening(room, ready.port, peers, reception, network)
+        finally:
+            door.stop(grace=2)
+
+
+def tool(name: str, *arguments: object, status: int | None = 0) -> str:
+    """Run one of DCMTK's tools and return what it prints. Without TCP_NODELAY each message waits 40 ms for nothing."""
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed (Debian: dcmtk)")
+    environment = {**os.environ, "TCP_NODELAY": "1"}
+    done = subprocess.run(
+        [name, *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env=environment,
+        timeout=60,
+    )
+    assert status is None or done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def until(what: Callable[[], object], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def body(data: bytes) -> bytes:
+    return data[split(data).start :]
+
+
+def stored(here: Listening, uid: str) -> bytes:
+    """The current bytes of a SOP Instance UID."""
+    from filmroom.flow.retrieve import retrieve
+    from filmroom.records import Level
+
+    found = retrieve(here.ports, Level.INSTANCE, [uid], to="test")
+    return found.content(found.objects[0])
+
+
+def test_echo_answers_and_strangers_and_wrong_names_are_turned_away(listening):
+    tool("echoscu", "-aet", "SCU", "-aec", "FILMROOM", "127.0.0.1", listening.port)
+    assert "Called AE" in tool("echoscu", "-aet", "SCU", "-aec", "NOBODY", "127.0.0.1", listening.port, status=None)
+    assert "Calling AE" in tool("echoscu", "-aet", "ANON", "-aec", "FILMROOM", "127.0.0.1", listening.port, status=None)
+    assert listening.room.batches() == []
+
+
+def test_what_is_stored_is_what_was_sent(listening, planted):
+    files = sorted(planted.glob("p0-*"))
+    tool("storescu", "-aet", "SCU", "-aec", "FILMROOM", "127.0.0.1", listening.port, *files)
+    until(lambda: listening.room.batches()[0].batch.closed_at)
+    [summary] = listening.room.batches()
+    assert summary.batch.source == "scu" and summary.counts[Outcome.STORED] == len(files)
+    for file in files:
+        sent = file.read_bytes()
+        assert body(stored(listening, pydicom.dcmread(file).SOPInstanceUID)) == body(sent)
+
+
+def test_the_same_object_again_or_from_a_folder_is_a_duplicate_and_other_content_a_conflict(
+    listening, planted, tmp_path
+):
+    file = planted / "p1-1-1"
+    listening.room.receive([file], "folder")
+    tool("storescu", "-aet", "SCU", "-aec", "FILMROOM", "127.0.0.1", listening.port, file)
+    tool("storescu", "-aet", "OTHER", "-aec", "FILMROOM", "127.0.0.1", listening.port, file)
+    changed = pydicom.dcmread(file)
+    changed.SeriesDescription = "changed"
+    changed.save_as(tmp_path / "changed")
+    said = tool("storescu", "-v", "-aet", "SCU", "-aec", "FILMROOM", "127.0.0.1", listening.port, tmp_path / "changed")
+    assert "Success" in said
+    outcomes = [
+        row.outcome for batch in listening.room.batches() for row in listening.room.show_batch(batch.batch.id).ledger
+    ]
+    assert outcomes == [Outcome.STORED, Outcome.DUPLICATE, Outcome.DUPLICATE, Outcome.CONFLICT]
+
+
+def test_what_cannot_be_trusted_is_kept_with_a_warning_and_what_is_too_large_is_refused(listening, planted, tmp_path):
+    short = pydicom.dcmread(planted / "p0-1-1")
+    short.PixelData = bytes(100)
+    short.save_as(tmp_path / "short")
+    said = tool("storescu", "-v", "-aet", "SCU", "-aec", "FILMROOM", "127.0.0.1", listening.port, tmp_path / "short")
+    assert "Warning" in said or "b007" in said.casefold()
+    [case] = listening.room.quarantine()
+    assert [reason.code for reason in case.reasons]
+    large = pydicom.dcmread(planted / "p0-1-2")
+    large.Rows = large.Columns = 2048
+    large.PixelData = bytes(2048 * 2048 * 2)
+    large.save_as(tmp_path / "large")
+    said = tool(
+        "storescu",
+        "-v",
+        "-aet",
+        "SCU",
+        "-aec",
+        "FILMROOM",
+        "127.0.0.1",
+        listening.port,
+        tmp_path / "large",
+        planted / "p0-1-3",
+        status=None,
+    )
+    assert "Error: CannotUnderstand" in said
+    assert set(listening.outcomes().values()) >= {Outcome.QUARANTINED}
+    assert large.SOPInstanceUID not in listening.outcomes()
+
+
+def test_private_classes_and_unknown_transfer_syntaxes_are_taken(listening, make_ct_dataset):
+    dataset = make_ct_dataset("1.2.3.4.5.6.7")
+    dataset.SOPClassUID = "1.2.826.0.1.3680043.9.9999.1"
+    ae = AE("SCU")
+    ae.add_requested_context(dataset.SOPClassUID, "1.2.840.10008.1.2.1")
+    association = ae.associate("127.0.0.1", listening.port, ae_title="FILMROOM")
+    assert association.is_established
+    answer = association.send_c_store(dataset)
+    association.release()
+    assert answer.Status in (0x0000, 0xB007)
+    until(lambda: listening.outcomes())
+
+
+def test_a_writer_cannot_ask(listening):
+    said = tool(
+        "findscu",
+        "-S",
+        "-aet",
+        "WRITER",
+        "-aec",
+        "FILMROOM",
+        "127.0.0.1",
+        listening.port,
+        "-k",
+        "QueryRetrieveLevel=STUDY",
+        "-k",
+        "StudyInstanceUID",
+        status=None,
+    )
+    assert "No Acceptable Presentation Contexts" in said
+
+
+def test_queries_match_dates_wild_cards_and_lists_and_a_name_finds_nothing(listening, planted):
+    listening.room.receive([planted], "folder")
+
+    def count(*keys: str) -> int:
+        arguments = [word for key in keys for word in ("-k", key)]
+        said = tool("findscu", "-S", "-aet", "SCU", "-aec", "FILMROOM", "127.0.0.1", listening.port, *arguments)
+        return said.count("(Pending")
+
+    study, series, image = (f"QueryRetrieveLevel={level}" for level in ("STUDY", "SERIES", "IMAGE"))
+    assert count(study, "StudyInstanceUID") == 5
+    assert count(study, "StudyInstanceUID", "PatientID=MRN-7719204") == 1
+    assert count(study, "StudyInstanceUID", "PatientID=MRN-*4*") == 3
+    assert count(study, "StudyInstanceUID", "PatientID=MRN-771920?") == 1
+    assert count(study, "StudyInstanceUID", "StudyDate=20240101-20241231") == 5
+    assert count(study, "StudyInstanceUID", "StudyDate=-20240304") == 0
+    assert count(study, "StudyInstanceUID", "ModalitiesInStudy=MR") == 0
+    assert count(study, "StudyInstanceUID", "PatientName=Zebulon*") == 0
+    assert count(series, "SeriesInstanceUID", "PatientID=MRN-7719204") == 2
+    assert count(image, "SOPInstanceUID", "PatientID=MRN-7719204") == 6
+    assert count(study, "StudyInstanceUID", "PatientID=o'clock") == 0
+
+
+def test_getscu_gets_the_stored_bytes(listening, planted, tmp_path):
+    listening.room.receive([planted / "p2-1-1"], "folder")
+    sent = pydicom.dcmread(planted / "p2-1-1")
+    tool(
+        "getscu",
+        "-S",
+        "-aet",
+        "SCU",
+        "-aec",
+        "FILMROOM",
+        "127.0.0.1",
+        listening.port,
+        "+B",
+        "-od",
+        tmp_path,
+        "-k",
+        "QueryRetrieveLevel=SERIES",
+        "-k",
+        f"StudyInstanceUID={sent.StudyInstanceUID}",
+        "-k",
+        f"SeriesInstanceUID={sent.SeriesInstanceUID}",
+    )
+    [file] = [path for path in tmp_path.iterdir() if path.is_file()]
+    assert body(file.read_bytes()) == body((planted / "p2-1-1").read_bytes())
+
+
+def test_an_implicit_only_destination_gets_the_same_pixels(listening, planted):
+    file = planted / "p2-1-2"
+    listening.room.receive([file], "folder")
+    got: list[Dataset] = []
+
+    def keep(event: evt.Event) -> int:
+        got.append(event.dataset)
+        return 0x0000
+
+    sink = AE("SINK")
+    sink.add_supported_context(CTImageStorage, "1.2.840.10008.1.2")
+    server = sink.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, keep)])
+    assert server is not None
+    listening.add("SINK", server.server_address[1])
+    want = pydicom.dcmread(file)
+    try:
+        tool(
+            "movescu",
+            "-S",
+            "-aet",
+            "SCU",
+            "-aec",
+            "FILMROOM",
+            "-aem",
+            "SINK",
+            "127.0.0.1",
+            listening.port,
+            "-k",
+            "QueryRetrieveLevel=IMAGE",
+            "-k",
+            f"SOPInstanceUID={want.SOPInstanceUID}",
+        )
+    finally:
+        server.shutdown()
+    assert got[0].PixelData == want.PixelData
+
+
+def test_movescu_moves_to_storescp_and_the_log_says_so(listening, planted, tmp_path):
+    listening.room.receive([planted], "folder")
+    port = free_port()
+    if shutil.which("storescp") is None:
+        pytest.skip("storescp is not installed (Debian: dcmtk)")
+    scp = subprocess.Popen(["storescp", "+B", "-od", str(tmp_path), "-aet", "SINK", str(port)])
+    try:
+        until(lambda: answers(port))
+        listening.add("SINK", port)
+        study = pydicom.dcmread(planted / "p3-1-1").StudyInstanceUID
+        tool(
+            "movescu",
+            "-S",
+            "-aet",
+            "SCU",
+            "-aec",
+            "FILMROOM",
+            "-aem",
+            "SINK",
+            "127.0.0.1",
+            listening.port,
+            "-k",
+            "QueryRetrieveLevel=STUDY",
+            "-k",
+            f"StudyInstanceUID={study}",
+        )
+        assert (
+            "MOVEDESTINATIONUNKNOWN"
+            in tool(
+                "movescu",
+                "-v",
+                "-S",
+                "-aet",
+                "SCU",
+                "-aec",
+                "FILMROOM",
+                "-aem",
+                "NOWHERE",
+                "127.0.0.1",
+                listening.port,
+                "-k",
+                "QueryRetrieveLevel=STUDY",
+                "-k",
+                f"StudyInstanceUID={study}",
+                status=None,
+            ).upper()
+        )
+    finally:
+        scp.terminate()
+        scp.wait(10)
+    sent = {Digest.of(body(file.read_bytes())) for file in planted.glob("p3-*")}
+    assert {Digest.of(body(file.read_bytes())) for file in tmp_path.glob("CT*")} == sent
+    leaves = [line.entry for line in listening.room.audit()]
+    outcomes = [leaf["outcome"] for leaf in leaves if leaf["what"].get("kind") == "retrieval"]
+    assert [outcome["state"] for outcome in outcomes] == ["opened", "closed"]
+    assert outcomes[-1]["sent"] == 6 and outcomes[-1]["failed"] == 0
+
+
+def test_storage_commitment_tells_what_is_there_from_what_is_not(listening, planted):
+    listening.room.receive([planted / "p4-1-1"], "folder")
+    here = pydicom.dcmread(planted / "p4-1-1")
+    reports: list[tuple[int | None, Dataset]] = []
+
+    def report(event: evt.Event) -> tuple[int, None]:
+        reports.append((event.event_type, event.event_information))
+        return 0x0000, None
+
+    def ask(*uids: str) -> None:
+        wish = Dataset()
+        wish.TransactionUID = "1.2.3.4"
+        wish.ReferencedSOPSequence = []
+        for uid in uids:
+            item = Dataset()
+            item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = CTImageStorage, uid
+            wish.ReferencedSOPSequence.append(item)
+        ae = AE("SCU")
+        ae.add_requested_context("1.2.840.10008.1.20.1")
+        association = ae.associate(
+            "127.0.0.1", listening.port, ae_title="FILMROOM", evt_handlers=[(evt.EVT_N_EVENT_REPORT, report)]
+        )
+        answer, _ = association.send_n_action(wish, 1, "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1")
+        assert answer.Status == 0
+        count = len(reports)
+        until(lambda: len(reports) > count)
+        association.release()
+
+    ask(here.SOPInstanceUID)
+    ask(here.SOPInstanceUID, "1.2.3")
+    assert reports[0][0] == 1 and reports[0][1].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == here.SOPInstanceUID
+    assert reports[1][0] == 2 and reports[1][1].FailedSOPSequence[0].FailureReason == 0x0112
+
+
+def test_two_senders_at_once_have_a_delivery_each(listening, planted):
+    files = [sorted(planted.glob("p0-*")), sorted(planted.glob("p1-*"))]
+    environment = {**os.environ, "TCP_NODELAY": "1"}
+    tool("echoscu", "-aet", "SCU", "-aec", "FILMROOM", "127.0.0.1", listening.port)
+    running = [
+        subprocess.Popen(
+            ["storescu", "-aet", title, "-aec", "FILMROOM", "127.0.0.1", str(listening.port), *map(str, some)],
+            env=environment,
+        )
+        for title, some in zip(("SCU", "OTHER"), files, strict=True)
+    ]
+    assert [process.wait(30) for process in running] == [0, 0]
+    until(lambda: all(each.batch.closed_at for each in listening.room.batches()))
+    assert {each.batch.source: each.counts[Outcome.STORED] for each in listening.room.batches()} == {
+        "scu": 6,
+        "other": 6,
+    }
+
+
+def test_a_sender_that_dies_in_the_middle_of_an_object_loses_no_acknowledged_one(listening, planted):
+    first = pydicom.dcmread(planted / "p0-2-1")
+    ae = AE("SCU")
+    ae.add_requested_context(CTImageStorage, "1.2.840.10008.1.2.1")
+    association = ae.associate("127.0.0.1", listening.port, ae_title="FILMROOM")
+    assert association.send_c_store(first).Status == 0
+    wrapper = association.dul.socket
+    assert wrapper is not None and wrapper.socket is not None
+    wrapper.socket.sendall(b"\x04\x00\x00\x10\x00\x00" + bytes(1000))
+    wrapper.socket.shutdown(socket.SHUT_RDWR)
+    until(lambda: listening.room.batches() and listening.room.batches()[0].batch.closed_at)
+    assert listening.outcomes() == {first.SOPInstanceUID: Outcome.STORED}
+    association.kill()
+
+
+def test_the_corpus_over_the_network_ends_as_it_does_from_a_folder(listening, corpus, tmp_path):
+    """Files with a valid class and UID only: a C-STORE cannot be made of others. Headers differ, so names are compared."""
+    files: list[tuple[str, Path]] = []
+    for path in sorted(corpus.rglob("*.dcm")):
+        if path.stat().st_size > 300_000 or len(files) >= 60:
+            continue
+        try:
+            header = pydicom.dcmread(path, stop_before_pixels=True)
+            uid, syntax = str(header.SOPInstanceUID), str(header.file_meta.TransferSyntaxUID)
+        except (*FAILURES, InvalidDicomError):
+            continue  # what pydicom cannot read is not sent
+        same = header.file_meta.get("MediaStorageSOPInstanceUID") == uid and header.SOPClassUID.startswith(
+            "1.2.840.10008.5"
+        )
+        if (
+            same
+            and uid.strip("0123456789.") == ""
+            and syntax.startswith("1.2.840.10008.1.2")
+            and uid not in dict(files)
+        ):
+            files.append((uid, path))
+    other = wiring.open_room(wiring.init(tmp_path / "by-folder"))
+    receipt = other.receive([path for _, path in files], "folder")
+    expected = [row.outcome for row in other.show_batch(receipt.batch.id).ledger]
+    other.close()
+    for _, path in files:
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        data = path.read_bytes()
+        send(
+            listening.port,
+            str(header.SOPClassUID),
+            str(header.SOPInstanceUID),
+            str(header.file_meta.TransferSyntaxUID),
+            body(data),
+        )
+    until(lambda: len(listening.outcomes()) == len(files))
+    assert list(listening.outcomes().values()) == expected
+
+
+def send(port: int, sop_class: str, uid: str, syntax: str, data: bytes) -> int:
+    """A C-STORE of these very bytes."""
+    from io import BytesIO
+
+    from pynetdicom.dimse_primitives import C_STORE
+
+    ae = AE("SCU")
+    ae.add_requested_context(sop_class, syntax)
+    association = ae.associate("127.0.0.1", port, ae_title="FILMROOM")
+    assert association.is_established
+    request = C_STORE()
+    request.MessageID, request.Priority = 1, 2
+    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = sop_class, uid
+    request.DataSet = BytesIO(data)
+    association._reactor_checkpoint.clear()
+    while not association._is_paused:
+        time.sleep(0.0001)
+    context = association.accepted_contexts[0].context_id
+    assert context is not None
+    association.dimse.send_msg(request, context)
+    _, answer = association.dimse.get_msg(block=True)
+    association._reactor_checkpoint.set()
+    association.release()
+    assert isinstance(answer, C_STORE) and answer.Status is not None
+    return answer.Status
+
+
+@dataclass
+class Orthanc:
+    dimse: int
+    http: int
+    calls: list[str] = field(default_factory=list)
+
+    def __call__(self, path: str, data: bytes | None = None):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http}{path}", data=data)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read())
+
+    @property
+    def instances(self) -> int:
+        return int(self("/statistics")["CountInstances"])
+
+
+@pytest.fixture
+def orthanc(tmp_path: Path, listening: Listening) -> Iterator[Orthanc]:
+    program = shutil.which("Orthanc", path="/usr/sbin:/usr/bin")
+    if program is None:
+        pytest.skip("Orthanc is not installed (Debian: orthanc)")
+    here = Orthanc(free_port(), free_port())
+    modality = {"AET": "FILMROOM", "Host": "127.0.0.1", "Port": listening.port, "AllowNEventReport": True}
+    puller = {"AET": "PULLER", "Host": "127.0.0.1", "Port": 1}
+    settings = {
+        "DicomAet": "ORTHANC",
+        "DicomPort": here.dimse,
+        "HttpPort": here.http,
+        "StorageDirectory": str(tmp_path / "store"),
+        "IndexDirectory": str(tmp_path / "index"),
+        "DicomModalities": {"room": modality, "puller": puller},
+        "Plugins": [],
+        "AuthenticationEnabled": False,
+        "RemoteAccessAllowed": False,
+        "DicomAlwaysAllowGet": True,
+    }
+    (tmp_path / "orthanc.json").write_text(json.dumps(settings))
+    process = subprocess.Popen(
+        [program, str(tmp_path / "orthanc.json")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "TCP_NODELAY": "1"},
+    )
+    listening.add("ORTHANC", here.dimse)
+    try:
+        until(lambda: answers(here.dimse))
+        yield here
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_orthanc_pushes_to_the_room_gets_it_back_and_is_pulled_from(listening, orthanc, planted):
+    files = sorted(planted.glob("p0-*"))
+    ids = [orthanc("/instances", file.read_bytes())["ID"] for file in files]
+    answer = orthanc("/modalities/room/store", json.dumps({"Resources": ids, "StorageCommitment": True}).encode())
+    assert answer["FailedInstancesCount"] == 0
+    until(lambda: len(listening.outcomes()) == len(files))
+    transaction = answer["StorageCommitmentTransactionUID"]
+    until(lambda: orthanc(f"/storage-commitment/{transaction}")["Status"] != "Pending")
+    assert orthanc(f"/storage-commitment/{transaction}")["Status"] == "Success"
+
+    more = sorted(planted.glob("p1-*"))
+    listening.room.receive(more, "folder")
+    study = pydicom.dcmread(more[0]).StudyInstanceUID
+    tool(
+        "movescu",
+        "-S",
+        "-aet",
+        "SCU",
+        "-aec",
+        "FILMROOM",
+        "-aem",
+        "ORTHANC",
+        "127.0.0.1",
+        listening.port,
+        "-k",
+        "QueryRetrieveLevel=STUDY",
+        "-k",
+        f"StudyInstanceUID={study}",
+    )
+    assert orthanc.instances == len(files) + len(more)
+
+    for file in planted.glob("p2-*"):
+        orthanc("/instances", file.read_bytes())
+    endpoint = Endpoint("ORTHANC", "127.0.0.1", orthanc.dimse)
+    wanted = Wanted(keys={"PatientID": "MRN-9035577"}, title="PULLER")
+    pulled = pull(listening.ports, listening.reception, listening.network, endpoint, wanted)
+    assert (pulled.complete, pulled.received, pulled.is_complete) == (2, 6, True)
+    again = pull(listening.ports, listening.reception, listening.network, endpoint, wanted)
+    assert (again.complete, again.received) == (2, 0)
+
+
+def test_a_dead_series_stops_no_other_and_what_did_not_come_is_named(listening, planted):
+    """An archive that answers for two series and can send one of them only; then it is repaired."""
+    images = {file.name: pydicom.dcmread(file) for file in sorted(planted.glob("p3-*"))}
+    dead = images["p3-1-1"].SeriesInstanceUID
+    is_broken = [True]
+
+    def find(event: evt.Event):
+        asked = event.identifier
+        seen = set()
+        for image in images.values():
+            answer = Dataset()
+            for element in asked:
+                if element.keyword == "NumberOfSeriesRelatedInstances":
+                    answer.NumberOfSeriesRelatedInstances = 3
+                elif element.keyword in image:
+                    answer[element.keyword] = image[element.keyword]
+            answer.QueryRetrieveLevel = asked.QueryRetrieveLevel
+            wanted = asked.get("SeriesInstanceUID")
+            if str(answer) not in seen and wanted in (None, "", image.SeriesInstanceUID):
+                seen.add(str(answer))
+                yield 0xFF00, answer
+
+    def get(event: evt.Event):
+        wanted = event.identifier.SeriesInstanceUID
+        if wanted == dead and is_broken[0]:
+            yield 1
+            yield 0xC001, None
+            return
+        chosen = [image for image in images.values() if image.SeriesInstanceUID == wanted]
+        yield len(chosen)
+        for image in chosen:
+            yield 0xFF00, image
+
+    ae = AE("BROKEN")
+    for model in ("1.2.840.10008.5.1.4.1.2.2.1", "1.2.840.10008.5.1.4.1.2.2.3"):
+        ae.add_supported_context(model)
+    ae.add_supported_context(CTImageStorage, scu_role=True, scp_role=True)
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_FIND, find), (evt.EVT_C_GET, get)])
+    assert server is not None
+    try:
+        endpoint = Endpoint("BROKEN", "127.0.0.1", server.server_address[1])
+        wanted = Wanted(keys={"PatientID": "*"})
+        pulled = pull(listening.ports, listening.reception, listening.network, endpoint, wanted)
+        assert (pulled.complete, pulled.failed, pulled.received) == (1, 1, 3)
+        [left] = [each for each in pulled.series if each.state != "complete"]
+        assert (left.series_uid, left.expected, left.missing, left.reason) == (dead, 3, 3, "get-C001")
+        is_broken[0] = False
+        again = pull(listening.ports, listening.reception, listening.network, endpoint, wanted)
+        assert (again.complete, again.received, again.is_complete) == (2, 3, True)
+    finally:
+        server.shutdown()
+
+
+def test_over_tls_only_who_has_the_authority_s_certificate_gets_in(tmp_path, planted):
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+
+    def openssl(*arguments: object) -> None:
+        subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True, cwd=tmp_path)
+
+    for name in ("ours", "theirs"):
+        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{name}.key", "-out", f"{name}.pem",
+                "-subj", f"/CN={name}", "-days", 2)  # fmt: skip
+    ours = Tls(certificate=tmp_path / "ours.pem", key=tmp_path / "ours.key", authority=tmp_path / "ours.pem")
+    theirs = Tls(certificate=tmp_path / "theirs.pem", key=tmp_path / "theirs.key", authority=tmp_path / "ours.pem")
+    with wiring.open_room(wiring.init(tmp_path / "room")) as room, Reception(room.ports) as reception:
+        door = Door(room.ports, reception, Network(tls=ours), Endpoint("FILMROOM", "127.0.0.1", 0))
+        port = door.start().port
+        try:
+            with socket.create_connection(("127.0.0.1", port)):  # one that never shakes hands keeps nobody out
+                ae = AE("SCU")
+                ae.add_requested_context(CTImageStorage, "1.2.840.10008.1.2.1")
+                association = ae.associate(
+                    "127.0.0.1",
+                    port,
+                    ae_title="FILMROOM",
+                    tls_args=(calling(ours), None),  # type: ignore[arg-type]
+                )
+                assert association.is_established
+                for file in sorted(planted.glob("p0-*")):
+                    assert association.send_c_store(pydicom.dcmread(file)).Status == 0
+                association.release()
+            for context in (calling(theirs), ssl.create_default_context()):
+                with (
+                    pytest.raises(OSError, match=r"alert|certificate|reset"),
+                    socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+                    context.wrap_socket(plain, server_hostname="room") as wrapped,
+                ):
+                    assert wrapped.recv(1) == b"never"
+        finally:
+            door.stop(grace=1)
+
+
+@pytest.fixture
+def make_ct_dataset(planted: Path) -> Callable[[str], Dataset]:
+    def make(uid: str) -> Dataset:
+        dataset = pydicom.dcmread(planted / "p0-1-1")
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(uid)
+        return dataset
+
+    return make

@@ -38,8 +38,8 @@ ONLY_IN_PYTHON = ("load",)
 """Verbs without a command: what they give is arrays."""
 
 GROUPS = {
-    "The front door": "import batches quarantine",
-    "The catalog": "query columns labels",
+    "The front door": "import serve batches quarantine",
+    "The catalog": "query retrieve columns labels",
     "The boundary": "project deidentify review",
     "Datasets": "freeze snapshots show diff build verify reproduce",
     "Who may use them": "request approve deny grants revoke lease load model",

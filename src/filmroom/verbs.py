@@ -50,6 +50,8 @@ VERBS = {
         _verb("batches", "uploader steward auditor", "", "list deliveries, or show one with its ledger"),
         _verb("quarantine", "steward", "clinical", "see, release or reject what was refused at the door"),
         _verb("query", "steward researcher", "", "find patients, studies, series or instances in the catalog"),
+        _verb("retrieve", "steward", "clinical", "get objects out as they were received"),
+        _verb("serve", "operator steward", "", "listen for other systems until stopped"),
         _verb("columns", "steward researcher auditor", "", "list the words a query can use"),
         _verb("project", "steward", "", "create a project: a purpose with its own pseudonym keys"),
         _verb("deidentify", "steward", "clinical research", "make verified de-identified copies for a project"),

@@ -38,7 +38,9 @@ from filmroom.flow.quarantine import cases, reject_case, release_case, show_case
 from filmroom.flow.query import Filled, Rows, columns, completeness, query
 from filmroom.flow.receive import receive
 from filmroom.flow.reception import Receipt
+from filmroom.flow.retrieve import Retrieval, retrieve
 from filmroom.flow.review import decide_review, reviews, show_review
+from filmroom.flow.serve import serve
 from filmroom.flow.share import Access, Granted, Lease, approve, deny, grants, lease, request, revoke
 from filmroom.flow.snapshots import Manifest, diff, show, snapshots
 from filmroom.flow.trace import Trace, trace
@@ -182,6 +184,9 @@ class Room:
     ) -> Receipt:
         return receive(self._ports, [Path(path) for path in paths], source=source, expect=expect, manifest=manifest)
 
+    def serve(self, door: str) -> Ports:
+        return serve(self._ports, door)
+
     def batches(self) -> list[BatchSummary]:
         return batches(self._ports)
 
@@ -212,6 +217,9 @@ class Room:
         limit: int | None = None,
     ) -> Rows:
         return query(self._ports, where, level=_one_of(Level, level), select=select, order=order, limit=limit)
+
+    def retrieve(self, uids: Sequence[str], *, level: Level | str = Level.STUDY, to: str = "") -> Retrieval:
+        return retrieve(self._ports, _one_of(Level, level), uids, to=to)
 
     def columns(self) -> tuple[Column, ...]:
         return columns(self._ports)

@@ -1,0 +1,38 @@
+"""Who an object says it is, read from as few of its bytes as will do. For answers to senders, not for decisions."""
+
+from dataclasses import dataclass, field
+
+from pydicom.tag import Tag
+
+from filmroom.dicom import values, walk
+
+_FIRST_BYTES = 64 * 1024
+_KEYWORDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The UIDs of an object, "" for one that cannot be read or is no UID."""
+
+    sop_class: str
+    sop_uid: str = field(repr=False)
+    study_uid: str = field(repr=False)
+    series_uid: str = field(repr=False)
+
+
+def identify(data: bytes) -> Identity:
+    """Return the UIDs that the data set has. Never raises for what the bytes hold."""
+    found = _uids(data[:_FIRST_BYTES])
+    if not all(found) and len(data) > _FIRST_BYTES:
+        found = _uids(data)
+    return Identity(*found)
+
+
+def _uids(data: bytes) -> list[str]:
+    dataset = walk.walk(data).dataset
+    found = []
+    for keyword in _KEYWORDS:
+        tag = Tag(keyword)
+        text = values.text(dataset.get_item(tag), ["ascii"]) if tag in dataset else ""
+        found.append(text if text and len(text) <= 64 and not text.strip("0123456789.") else "")
+    return found

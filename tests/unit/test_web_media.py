@@ -1,12 +1,13 @@
 """Content-Type and Accept headers, quotes and all."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from filmroom.errors import Invalid
 from filmroom.web.media import choose, parse_accept, parse_media
-import contextlib
 
 
 def test_quotes_keep_commas_semicolons_and_quotes_together() -> None:

@@ -1,5 +1,7 @@
 """Multipart bodies: whatever is sent, and however it is cut, the parts that come out are those that went in."""
 
+import contextlib
+import itertools
 from collections.abc import Iterable, Iterator
 
 import pytest
@@ -8,8 +10,6 @@ from hypothesis import strategies as st
 
 from filmroom.errors import Invalid
 from filmroom.web.multipart import MAX_HEADER_BYTES, Parser, PartBegins, PartData, PartEnds, closing, opening
-import itertools
-import contextlib
 
 BOUNDARY = "b:o-1"
 # Bytes that are full of what a delimiter is made of.

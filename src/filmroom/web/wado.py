@@ -114,7 +114,7 @@ async def stream(
         raise
 
     async def chunks(content: bytes) -> AsyncIterator[bytes]:
-        sent = 0
+        sent, is_told = 0, False
         try:
             yield form.before
             yield content
@@ -125,9 +125,12 @@ async def stream(
                 yield content
                 sent += 1
             yield form.behind
+            is_told = True
+            await call(functools.partial(retrieval.finish, sent=sent, failed=0))
         finally:
-            # not awaited in a thread: a client that went away has cancelled this task
-            retrieval.finish(sent=sent, failed=len(objects) - sent)
+            if not is_told:
+                # not awaited in a thread: when the client went away this task is cancelled
+                retrieval.finish(sent=sent, failed=len(objects) - sent)
 
     headers = {"Content-Length": str(len(first))} if form.content_type == media.DICOM else None
     return StreamingResponse(chunks(first), 200, headers, form.content_type)

@@ -37,19 +37,16 @@ NOTE = "<!-- Made by docs/generate.py from the code's own tables. Do not edit; r
 ONLY_IN_PYTHON = ("load",)
 """Verbs without a command: what they give is arrays."""
 
-ON_THE_NETWORK = ("retrieve",)
-"""Verbs without a command or a method: peers ask for them."""
-
 GROUPS = {
-    "The front door": "import batches quarantine retrieve",
-    "The catalog": "query columns labels",
+    "The front door": "import serve batches quarantine",
+    "The catalog": "query retrieve columns labels",
     "The boundary": "project deidentify review",
     "Datasets": "freeze snapshots show diff build verify reproduce",
     "Who may use them": "request approve deny grants revoke lease load model",
     "Evidence": "trace audit doctor",
 }
 
-OTHER_COMMANDS = ("init", "serve", "pull", "demo", "version")
+OTHER_COMMANDS = ("init", "pull", "demo", "version")
 
 Command: TypeAlias = TyperCommand | TyperGroup
 
@@ -86,7 +83,7 @@ def commands() -> str:
         "",
         "## Around the verbs",
         "",
-        "These are no verbs. What `serve`, `pull` and `demo` do is asked and logged under the verbs that they use.",
+        "These are no verbs. What `pull` and `demo` do is asked and logged under the verbs that they use.",
     ]
     for name in OTHER_COMMANDS:
         lines += ["", f"### {name}", "", *_command(f"filmroom {name}", _child(tree, name))]
@@ -94,13 +91,6 @@ def commands() -> str:
 
 
 def _verb(verb: Verb, tree: TyperGroup) -> Iterator[str]:
-    if verb.name in ON_THE_NETWORK:
-        yield from (
-            f"### {verb.name}",
-            "",
-            f"{_sentence(verb.summary)} Asked by peers of `filmroom serve` (C-MOVE, C-GET).",
-        )
-        return
     yield from (f"### {verb.name}", "", f"{_sentence(verb.summary)} In Python: `Room.{verb.method}`.")
     if verb.name in ONLY_IN_PYTHON:
         yield from ("", 'Only in Python: `filmroom.load("lung@1", room="room", lease=token)`.')

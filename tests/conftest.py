@@ -45,6 +45,12 @@ def pydicom_files() -> Path:
 
 
 @pytest.fixture(scope="session")
+def free_ports() -> Callable[[int], list[int]]:
+    """Gives ports that nobody has."""
+    return _free_ports
+
+
+@pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A PostgreSQL server of our own; the URL names its `postgres` database."""
     # A unix socket's path may have at most 107 characters, so the folder must be short.

@@ -38,7 +38,9 @@ from filmroom.flow.quarantine import cases, reject_case, release_case, show_case
 from filmroom.flow.query import Filled, Rows, columns, completeness, query
 from filmroom.flow.receive import receive
 from filmroom.flow.reception import Receipt
+from filmroom.flow.retrieve import Retrieval, retrieve
 from filmroom.flow.review import decide_review, reviews, show_review
+from filmroom.flow.serve import serve
 from filmroom.flow.share import Access, Granted, Lease, approve, deny, grants, lease, request, revoke
 from filmroom.flow.snapshots import Manifest, diff, show, snapshots
 from filmroom.flow.trace import Trace, trace
@@ -171,11 +173,6 @@ class Room:
         publish(self._ports)
         self._ports.catalog.close()
 
-    @property
-    def ports(self) -> Ports:
-        """What this room's verbs touch: for doors that stay open and hand objects to a `Reception` themselves."""
-        return self._ports
-
     def acting_as(self, name: str) -> "Room":
         """Return the same room for another identity; in an embedded room the owner answers for it."""
         owner = self._ports.actor.owner or self._ports.actor.name
@@ -190,6 +187,10 @@ class Room:
         remote = {str(path): self._open(str(path)) for path in paths if "://" in str(path)}
         local = [Path(path) for path in paths if "://" not in str(path)]
         return receive(self._ports, local, source=source, expect=expect, manifest=manifest, stores=remote)
+
+    def serve(self, door: str) -> Ports:
+        """Write down that a door opens, and return what it works with. `door` is a protocol's name. Raises Denied."""
+        return serve(self._ports, door)
 
     def batches(self) -> list[BatchSummary]:
         """List every delivery, oldest first."""
@@ -228,6 +229,10 @@ class Room:
     ) -> Rows:
         """Return a row for each entity of `level` with an instance that satisfies `where`; see docs/how-to/query.md."""
         return query(self._ports, where, level=_one_of(Level, level), select=select, order=order, limit=limit)
+
+    def retrieve(self, uids: Sequence[str], *, level: Level | str = Level.STUDY, to: str = "") -> Retrieval:
+        """Choose the current instances of these studies, series or instances, for the peer named `to`. Raises Denied."""
+        return retrieve(self._ports, _one_of(Level, level), uids, to=to)
 
     def columns(self) -> tuple[Column, ...]:
         """Return the vocabulary of `where`."""

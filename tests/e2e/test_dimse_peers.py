@@ -45,7 +45,7 @@ class Listening:
 
     @property
     def ports(self):
-        return self.room.ports
+        return self.room.serve("dimse")
 
     def outcomes(self) -> dict[str, Outcome]:
         """Every ledger line by the name that the sender gave."""
@@ -65,8 +65,8 @@ def listening(tmp_path: Path) -> Iterator[Listening]:
     peers = {title: Peer(title=title, source=title.lower(), may=EVERYTHING) for title in ("SCU", "OTHER", "PULLER")}
     peers["WRITER"] = Peer(title="WRITER", source="writer")
     network = Network(peers=peers, max_object=3 * 2**20)
-    with wiring.open_room(wiring.init(tmp_path / "room")) as room, Reception(room.ports) as reception:
-        door = Door(room.ports, reception, network, Endpoint("FILMROOM", "127.0.0.1", 0))
+    with wiring.open_room(wiring.init(tmp_path / "room")) as room, Reception(room.serve("dimse")) as reception:
+        door = Door(room.serve("dimse"), reception, network, Endpoint("FILMROOM", "127.0.0.1", 0))
         ready = door.start()
         try:
             yield Listening(room, ready.port, peers, reception, network)
@@ -303,6 +303,7 @@ def test_an_implicit_only_destination_gets_the_same_pixels(listening, planted):
         )
     finally:
         server.shutdown()
+        server.server_close()
     assert got[0].PixelData == want.PixelData
 
 
@@ -642,6 +643,7 @@ def test_a_dead_series_stops_no_other_and_what_did_not_come_is_named(listening, 
         assert (again.complete, again.received, again.is_complete) == (2, 3, True)
     finally:
         server.shutdown()
+        server.server_close()
 
 
 def test_over_tls_only_who_has_the_authority_s_certificate_gets_in(tmp_path, planted):
@@ -656,8 +658,8 @@ def test_over_tls_only_who_has_the_authority_s_certificate_gets_in(tmp_path, pla
                 "-subj", f"/CN={name}", "-days", 2)  # fmt: skip
     ours = Tls(certificate=tmp_path / "ours.pem", key=tmp_path / "ours.key", authority=tmp_path / "ours.pem")
     theirs = Tls(certificate=tmp_path / "theirs.pem", key=tmp_path / "theirs.key", authority=tmp_path / "ours.pem")
-    with wiring.open_room(wiring.init(tmp_path / "room")) as room, Reception(room.ports) as reception:
-        door = Door(room.ports, reception, Network(tls=ours), Endpoint("FILMROOM", "127.0.0.1", 0))
+    with wiring.open_room(wiring.init(tmp_path / "room")) as room, Reception(room.serve("dimse")) as reception:
+        door = Door(room.serve("dimse"), reception, Network(tls=ours), Endpoint("FILMROOM", "127.0.0.1", 0))
         port = door.start().port
         try:
             with socket.create_connection(("127.0.0.1", port)):  # one that never shakes hands keeps nobody out

@@ -185,7 +185,8 @@ def test_storage_is_every_image_class_and_every_private_one_but_no_other_service
 
 def test_a_destination_is_offered_each_syntax_apart_and_at_most_128_contexts() -> None:
     objects = [
-        Held(Digest("0" * 64), "s", f"1.2.{number}", f"1.3.{number}", "1.2.840.10008.1.2.1", 1) for number in range(100)
+        Held(Digest("0" * 64), "s", f"1.2.{number}", f"1.3.{number}", "1.2.840.10008.1.2.1", 1, "1.4", "1.5")
+        for number in range(100)
     ]
     contexts = contexts_for(objects)
     assert len(contexts) == 128 and all(len(context.transfer_syntax) == 1 for context in contexts)

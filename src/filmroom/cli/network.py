@@ -1,44 +1,50 @@
-"""serve, pull: the room's doors to the network, and its way to other archives."""
+"""serve, pull, retrieve: the room's doors to the network, its way to other archives, and objects out of it by hand."""
 
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
 import typer
 
 from filmroom.cli.session import DONE, FAILED, Session
-from filmroom.errors import Invalid, Unavailable
+from filmroom.errors import FilmroomError, Invalid, NotFound, Unavailable
 from filmroom.flow.reception import Reception
 from filmroom.ports import Ports
+from filmroom.records import Level
 
 
 def add_to(app: typer.Typer) -> None:
     app.command("serve")(serve)
     app.command("pull")(pull)
+    app.command("retrieve")(retrieve)
 
 
 def serve(
     context: typer.Context,
-    dimse: Annotated[str, typer.Option(metavar="AET@HOST:PORT", help="Listen for DICOM here.")] = "",
+    http: Annotated[str, typer.Option(metavar="HOST:PORT", help="Listen for DICOMweb here; port 0 takes any.")] = "",
+    dimse: Annotated[str, typer.Option(metavar="AET@HOST:PORT", help="Listen for the DICOM network here.")] = "",
+    insecure_open: Annotated[
+        bool, typer.Option("--insecure-open", help="Let --http listen beyond this machine although nobody logs in.")
+    ] = False,
 ) -> int:
     """Listen until Ctrl-C or SIGTERM, then finish what is open; prints a line for each listener when it is ready."""
     session: Session = context.obj
-    with session.open() as room, Reception(room.ports) as reception:
-        stops: list[Callable[[], None]] = []
-        try:
-            if dimse:
-                stops.append(_start_dimse(session, room.ports, reception, dimse))
-            if not stops:
-                raise Invalid("there is nothing to listen for", "give --dimse AE@HOST:PORT")
-            _wait_for_signal()
-        finally:
-            for stop in reversed(stops):
-                stop()
+    if not (http or dimse):
+        raise Invalid("there is nothing to listen for", "give --dimse AET@HOST:PORT or --http HOST:PORT")
+    with session.open() as room, ExitStack() as stack:
+        ports = room.serve(",".join([*["http"] * bool(http), *["dimse"] * bool(dimse)]))
+        reception = stack.enter_context(Reception(ports))
+        if dimse:
+            stack.callback(_start_dimse(session, ports, reception, dimse))
+        if http:
+            stack.callback(_start_http(ports, reception, http, insecure_open))
+        _wait_for_signal()
     return DONE
 
 
@@ -64,10 +70,40 @@ def pull(
         rate=_rate(rate),
         window=Window.parse(window) if window else None,
     )
-    with session.open() as room, Reception(room.ports) as reception:
-        pulled = pull_from(room.ports, reception, read_network(session.room), Endpoint.parse(source), wanted)
+    with session.open() as room, Reception(room.serve("pull")) as reception:
+        pulled = pull_from(room.serve("pull"), reception, read_network(session.room), Endpoint.parse(source), wanted)
     session.answer(replace(pulled, series=tuple(each for each in pulled.series if each.state != "complete")))
     return DONE if pulled.is_complete else FAILED
+
+
+def retrieve(
+    context: typer.Context,
+    uids: Annotated[list[str], typer.Argument(metavar="UID...", help="Study, series or SOP Instance UIDs.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="A new or empty folder for the files.")],
+    level: Annotated[Level, typer.Option(help="What the UIDs name: study, series or instance.")] = Level.STUDY,
+) -> int:
+    """Write the current objects to files, as they were received and with everything that names the patient."""
+    session: Session = context.obj
+    if level is Level.PATIENT:
+        raise Invalid("patients have no UID", "name studies, series or instances")
+    out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()):
+        raise Invalid("the folder is not empty", "name a new one")
+    with session.open() as room:
+        retrieval = room.retrieve(uids, level=level, to="files")
+        sent = failed = 0
+        for held in retrieval.objects:
+            try:
+                (out / f"{held.digest.hex}.dcm").write_bytes(retrieval.content(held))
+            except FilmroomError:
+                failed += 1
+            else:
+                sent += 1
+        retrieval.finish(sent=sent, failed=failed)
+    if not retrieval.objects:
+        raise NotFound("the room has no current object with these UIDs", "`filmroom query` finds what there is")
+    session.answer({"written": sent, "failed": failed, "out": str(out)})
+    return FAILED if failed else DONE
 
 
 def _start_dimse(session: Session, ports: Ports, reception: Reception, text: str) -> Callable[[], None]:
@@ -81,13 +117,24 @@ def _start_dimse(session: Session, ports: Ports, reception: Reception, text: str
     return door.stop
 
 
+def _start_http(ports: Ports, reception: Reception, text: str, is_open: bool) -> Callable[[], None]:
+    """Start the DICOMweb door, say where it is, and return what stops it."""
+    with _network_library():
+        from filmroom.web.server import Door, parse_address
+    door = Door(ports, reception, parse_address(text, is_open=is_open))
+    ready = door.start()
+    sys.stdout.write(f"http {ready}\n")
+    sys.stdout.flush()
+    return door.stop
+
+
 @contextmanager
 def _network_library() -> Iterator[None]:
-    """An embedded room needs no network, so pynetdicom is asked for only here."""
+    """An embedded room needs no network: what the doors are made of is asked for only here."""
     try:
         yield
     except ModuleNotFoundError:
-        raise Unavailable("this installation has no DICOM network", "pip install 'filmroom[server]'") from None
+        raise Unavailable("this installation has no doors to a network", "pip install 'filmroom[server]'") from None
 
 
 def _wait_for_signal() -> None:

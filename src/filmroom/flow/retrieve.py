@@ -15,6 +15,9 @@ from filmroom.ids import Digest, Zone
 from filmroom.ports import Ports, Transaction
 from filmroom.records import Level, Permit, StoredInstance, Value
 
+RETRIEVE = "retrieve"
+"""The permission that a retrieval needs: whoever may have what the archive holds, patients' names and all."""
+
 _KEYS = {Level.STUDY: "study_uid", Level.SERIES: "series_uid", Level.INSTANCE: "sop_uid"}
 _AT_ONCE = 1000
 
@@ -29,6 +32,8 @@ class Held:
     sop_uid: str = field(repr=False)
     transfer_syntax: str
     size_bytes: int
+    study_uid: str = field(repr=False)
+    series_uid: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ def retrieve(ports: Ports, level: Level, uids: Sequence[str], *, to: str) -> Ret
     Raises Denied, which is written down.
     """
     what = {"kind": "retrieval", "id": str(digest_of({"level": level, "uids": sorted(uids)})), "to": to}
-    permit = evidence.authorize(ports, "retrieve", what)
+    permit = evidence.authorize(ports, RETRIEVE, what)
     with ports.catalog.read() as tx:
         objects = list(_held(tx, _KEYS[level], uids))
     with ports.catalog.write() as tx:
@@ -133,7 +138,16 @@ def revisions(ports: Ports, sop_uid: str, sizes: range) -> list[StoredInstance]:
 def _held(tx: Transaction, column: str, uids: Sequence[str]) -> Iterator[Held]:
     for start in range(0, len(uids), _AT_ONCE):
         where = f"{column} IN ({_list(uids[start : start + _AT_ONCE])})"
-        select = ["digest", "subject", "sop_class", "sop_uid", "transfer_syntax", "size_bytes"]
+        select = [
+            "digest",
+            "subject",
+            "sop_class",
+            "sop_uid",
+            "transfer_syntax",
+            "size_bytes",
+            "study_uid",
+            "series_uid",
+        ]
         for row in tx.instances.query(where, Level.INSTANCE, select=select, order=None, limit=None):
             yield Held(
                 digest=Digest.parse(str(row["digest"])),
@@ -142,6 +156,8 @@ def _held(tx: Transaction, column: str, uids: Sequence[str]) -> Iterator[Held]:
                 sop_uid=str(row["sop_uid"]),
                 transfer_syntax=str(row["transfer_syntax"]),
                 size_bytes=int(row["size_bytes"] or 0),
+                study_uid=str(row["study_uid"]),
+                series_uid=str(row["series_uid"]),
             )
 
 

@@ -1,0 +1,284 @@
+"""STOW-RS: a request's parts go to the reception one by one, and every one of them gets an answer. PS3.18 10.5.
+
+One request is one delivery, opened by its first part. A part is in memory until the reception has made it durable; how
+many are is bounded, so that memory depends neither on the number of parts nor on the length of the request. What was
+whole before a client went away, or before the body turned out to be broken, is in the room like anything else; what was
+not whole is not. Nothing is said to be stored before it is durable.
+
+| what became of a part                     | in the answer           | reason                                           |
+|-------------------------------------------|-------------------------|--------------------------------------------------|
+| stored, duplicate                         | Referenced SOP Sequence |                                                  |
+| conflict: same UID, other bytes, both kept | Referenced SOP Sequence | warning B000: a retrieval gives the other one    |
+| quarantined: kept until somebody decides  | Failed SOP Sequence     | C000 cannot be understood, A900 contradictory    |
+| ignored: no DICOM object                  | Other Failures Sequence | C000                                             |
+| of another study than the path says       | Failed SOP Sequence     | A901, not kept                                   |
+| over the size limit                       | Other Failures Sequence | A700, not kept                                   |
+| the catalog or a store does not answer    | Failed SOP Sequence     | A700, not kept: send it again                    |
+| anything else that filmroom refuses       | Failed SOP Sequence     | 0110, not kept                                   |
+"""
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+from filmroom.canon import Json
+from filmroom.dicom import identity
+from filmroom.dicom.identity import Identity
+from filmroom.dicom.json import attribute, sequence
+from filmroom.errors import Denied, FilmroomError, Invalid, Unavailable
+from filmroom.flow.reception import Arrived, Delivery, Reception
+from filmroom.records import LedgerRow, Outcome, Reason
+from filmroom.web import media, multipart
+from filmroom.web.errors import HttpError
+
+UNDERSTOOD_NOT, CONTRADICTORY, OTHER_STUDY = 0xC000, 0xA900, 0xA901
+NO_ROOM, PROCESSING, KEPT_BESIDE = 0xA700, 0x0110, 0xB000
+
+_T = TypeVar("_T")
+_CONTRADICTIONS = ("meta-contradicts", "pixels-", "dimensions-", "transfer-syntax-")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one request may take. Bytes in flight are those whose part came whole and is not durable yet."""
+
+    part_bytes: int = 2**30
+    parts_in_flight: int = 16
+    bytes_in_flight: int = 64 * 2**20
+    silent_seconds: float = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What became of one part: `failure` and `warning` are reasons of the standard, 0 for none."""
+
+    who: Identity | None
+    failure: int = 0
+    warning: int = 0
+    is_away: bool = False
+
+
+@dataclass(slots=True)
+class _Part:
+    """A part that is being received."""
+
+    number: int
+    is_dicom: bool
+    data: BytesIO = field(default_factory=BytesIO)
+    is_too_large: bool = False
+
+
+class Store:
+    """One STOW request on its way in."""
+
+    def __init__(self, reception: Reception, source: str, study: str, limits: Limits, threads: CapacityLimiter) -> None:
+        self._reception = reception
+        self._source = source
+        self._study = study
+        self._limits = limits
+        self._threads = threads
+        self._delivery: Delivery | None = None
+        self._flying: dict[asyncio.Task[None], int] = {}
+        self._answers: dict[int, Answered] = {}
+        self._count = 0
+
+    async def take_parts(self, body: AsyncIterator[bytes], boundary: str) -> None:
+        """Take in a multipart body. Raises Invalid when it is broken, with what was whole before it taken in."""
+        parser = multipart.Parser(boundary)
+        part: _Part | None = None
+        async for chunk in body:
+            for event in parser.receive(chunk):
+                match event:
+                    case multipart.PartBegins(headers):
+                        part = await self._begin(headers.get("content-type", media.DICOM))
+                    case multipart.PartData(data):
+                        assert part is not None
+                        self._grow(part, data)
+                    case multipart.PartEnds():
+                        assert part is not None
+                        await self._end(part)
+                        part = None
+        parser.finish()
+
+    async def take_single(self, body: AsyncIterator[bytes]) -> None:
+        """Take in a body that is one object."""
+        part = await self._begin(media.DICOM)
+        async for chunk in body:
+            self._grow(part, chunk)
+        await self._end(part)
+
+    async def finish(self) -> list[Answered]:
+        """Wait for what is on its way, close the delivery, and return an answer a part, in the order of the parts."""
+        problems = await asyncio.gather(*self._flying, return_exceptions=True)
+        if self._delivery is not None:
+            # the objects are in: without the catalog only the batch's closing line is missing, as after a crash
+            await self._in_thread(functools.partial(_close, self._reception, self._delivery))
+        for problem in problems:
+            if problem is not None:
+                raise problem
+        return [self._answers[number] for number in sorted(self._answers)]
+
+    async def _begin(self, content_type: str) -> _Part:
+        if self._delivery is None:
+            self._delivery = await self._in_thread(functools.partial(self._reception.open, self._source))
+        self._count += 1
+        try:
+            is_dicom = media.parse_media(content_type).name in (media.DICOM, media.OCTETS)
+        except Invalid:
+            is_dicom = False
+        return _Part(self._count, is_dicom)
+
+    def _grow(self, part: _Part, data: bytes) -> None:
+        if part.is_too_large:
+            return
+        if part.data.tell() + len(data) > self._limits.part_bytes:
+            part.is_too_large = True
+            part.data = BytesIO()
+        else:
+            part.data.write(data)
+
+    async def _end(self, part: _Part) -> None:
+        """Send the part off to the reception, and wait until there is room for another one."""
+        assert self._delivery is not None
+        data = part.data.getvalue()
+        task = asyncio.create_task(self._settle(part, data, self._delivery))
+        self._flying[task] = len(data)
+        while self._flying and (
+            len(self._flying) >= self._limits.parts_in_flight
+            or sum(self._flying.values()) >= self._limits.bytes_in_flight
+        ):
+            done, _ = await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                del self._flying[task]
+                task.result()
+
+    async def _settle(self, part: _Part, data: bytes, delivery: Delivery) -> None:
+        work = functools.partial(_take, self._reception, delivery, part, data, self._study)
+        self._answers[part.number] = await self._in_thread(work)
+
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        return await to_thread.run_sync(work, limiter=self._threads)
+
+
+def _close(reception: Reception, delivery: Delivery) -> None:
+    try:
+        reception.finish(delivery)
+    except Unavailable:
+        return
+
+
+def _take(reception: Reception, delivery: Delivery, part: _Part, data: bytes, study: str) -> Answered:
+    """Hand one part to the reception, and say what became of it."""
+    name, who, problem, failure = f"part {part.number}", None, None, 0
+    if part.is_too_large:
+        problem, failure = Reason("too-large", "over the size limit of this door"), NO_ROOM
+    elif not part.is_dicom:
+        problem, failure = Reason("not-dicom:part", "the part says that it is no application/dicom"), UNDERSTOOD_NOT
+    else:
+        who = identity.identify(data)
+        if study and who.study_uid and who.study_uid != study:
+            problem, failure = Reason("other-study", "of another study than the request says"), OTHER_STUDY
+    try:
+        row = _row(reception, delivery, Arrived(name, data, problem))
+    except Unavailable:
+        return Answered(who, NO_ROOM, is_away=True)
+    except Denied:
+        raise
+    except FilmroomError:
+        return Answered(who, PROCESSING)
+    return Answered(who, failure) if failure else _answered(who, row)
+
+
+def _row(reception: Reception, delivery: Delivery, arrived: Arrived) -> LedgerRow:
+    try:
+        return reception.take(delivery, arrived)
+    except (Unavailable, Denied):
+        raise
+    except FilmroomError:
+        # it may be another sender's object in the same group that cannot be taken
+        return reception.take_all(delivery, [arrived])[0]
+
+
+def _answered(who: Identity | None, row: LedgerRow) -> Answered:
+    match row.outcome:
+        case Outcome.STORED | Outcome.DUPLICATE:
+            return Answered(who)
+        case Outcome.CONFLICT:
+            return Answered(who, warning=KEPT_BESIDE)
+        case Outcome.QUARANTINED:
+            contradictory = all(reason.code.startswith(_CONTRADICTIONS) for reason in row.reasons)
+            return Answered(who, CONTRADICTORY if contradictory else UNDERSTOOD_NOT)
+        case Outcome.IGNORED:
+            return Answered(None, UNDERSTOOD_NOT)
+
+
+# -- the answer ----------------------------------------------------------------------------------------------------
+
+
+def status(answers: Sequence[Answered]) -> int:
+    """Return the status for all parts together (PS3.18 table 10.5.3-1). Raises for a request that had none."""
+    if not answers:
+        raise Invalid("the request holds no object", "send at least one application/dicom part")
+    if all(answer.failure for answer in answers):
+        if all(answer.is_away for answer in answers):
+            raise Unavailable("nothing was stored: the room does not answer", "send it again")
+        return 409
+    return 202 if any(answer.failure or answer.warning for answer in answers) else 200
+
+
+def response(answers: Sequence[Answered], study: str, studies: str) -> dict[str, Json]:
+    """Return the Store Instances Response Module (PS3.18 annex I.2) in DICOM JSON; `studies` is the resource's URL."""
+    stored: list[dict[str, Json]] = []
+    failed: list[dict[str, Json]] = []
+    others: list[dict[str, Json]] = []
+    for answer in answers:
+        who = answer.who
+        item: dict[str, Json] = {}
+        if who is not None and who.sop_class and who.sop_uid:
+            item.update(
+                [
+                    attribute("ReferencedSOPClassUID", [who.sop_class]),
+                    attribute("ReferencedSOPInstanceUID", [who.sop_uid]),
+                ]
+            )
+        if answer.failure:
+            item.update([attribute("FailureReason", [answer.failure])])
+            (failed if len(item) == 3 else others).append(item)
+            continue
+        if who is not None and who.study_uid:
+            url = f"{studies}/{who.study_uid}/series/{who.series_uid}/instances/{who.sop_uid}"
+            item.update([attribute("RetrieveURL", [url])])
+        if answer.warning:
+            item.update([attribute("WarningReason", [answer.warning])])
+        stored.append(item)
+    found = {answer.who.study_uid for answer in answers if answer.who is not None and not answer.failure}
+    one = study or (found.pop() if len(found) == 1 else "")
+    members = [attribute("RetrieveURL", [f"{studies}/{one}"])] if one and stored else [attribute("RetrieveURL")]
+    named = (("ReferencedSOPSequence", stored), ("FailedSOPSequence", failed), ("OtherFailuresSequence", others))
+    members += [sequence(keyword, items) for keyword, items in named if items]
+    return dict(members)
+
+
+# -- the request ---------------------------------------------------------------------------------------------------
+
+
+def boundary_of(content_type: str) -> str:
+    """Return the boundary of the body's parts, "" when the body is one object.
+
+    Raises Invalid for a header that is broken, HttpError 415 for a body that is neither.
+    """
+    if not content_type:
+        raise HttpError(415, "the request does not say what its body is", f"send {media.RELATED}; type={media.DICOM}")
+    found = media.parse_media(content_type)
+    if found.name == media.DICOM:
+        return ""
+    if found.name != media.RELATED or found.parameters.get("type", media.DICOM).lower() != media.DICOM:
+        raise HttpError(415, "this media type is not taken", f'send {media.RELATED}; type="{media.DICOM}"')
+    if "boundary" not in found.parameters:
+        raise Invalid("the multipart body has no boundary", "name it in Content-Type")
+    return found.parameters["boundary"]

@@ -1,0 +1,341 @@
+"""Other systems store, search and retrieve over DICOMweb, and a real client and a real archive are among them."""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.uid import UID
+
+web = pytest.importorskip("dicomweb_client.web", reason="no DICOMweb client: install dicomweb-client")
+PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+
+
+@contextmanager
+def serving(filmroom) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    command = [sys.executable, "-m", "filmroom", "--room", str(filmroom.room), "serve", "--http", "127.0.0.1:0"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **filmroom.environment}
+    )
+    try:
+        assert process.stdout is not None
+        word, url = process.stdout.readline().split()
+        assert word == "http"
+        yield url, process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+        assert said == ""
+        assert process.returncode == 0
+
+
+@pytest.fixture
+def server(filmroom) -> Iterator[str]:
+    with serving(filmroom) as (url, _):
+        yield url
+
+
+@pytest.fixture
+def client(server: str):
+    made = web.DICOMwebClient(server)
+    made.set_http_retry_params(retry=False)
+    return made
+
+
+@pytest.fixture
+def images(planted: Path) -> list[Path]:
+    return sorted(planted.glob("p*"))
+
+
+def body_of(*parts: bytes, kind: str = "application/dicom") -> bytes:
+    return b"".join(b"--b\r\nContent-Type: %s\r\n\r\n%s\r\n" % (kind.encode(), part) for part in parts) + b"--b--\r\n"
+
+
+def ask(url: str, data: bytes | None = None, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    if data is not None:
+        named.setdefault("Content-Type", 'multipart/related; type="application/dicom"; boundary=b')
+    request = urllib.request.Request(url, data, named)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.status, answer.read(), {k.lower(): v for k, v in answer.headers.items()}
+    except urllib.error.HTTPError as error:
+        return error.code, error.read(), {k.lower(): v for k, v in error.headers.items()}
+
+
+def test_what_a_client_stored_it_finds_and_gets_back_to_the_byte(filmroom, client, server: str, images) -> None:
+    answer = client.store_instances([pydicom.dcmread(path) for path in images[:6]])
+    assert len(answer.ReferencedSOPSequence) == 6 and "FailedSOPSequence" not in answer
+    first = pydicom.dcmread(images[0])
+    (study,) = client.search_for_studies(search_filters={"PatientID": first.PatientID})
+    assert study["0020000D"]["Value"] == [first.StudyInstanceUID]
+    assert study["00201208"]["Value"] == [6] and study["00080061"]["Value"] == ["CT"]
+    assert len(client.search_for_series(first.StudyInstanceUID)) == 2
+    assert len(client.search_for_instances(first.StudyInstanceUID, first.SeriesInstanceUID)) == 3
+    assert len(client.search_for_instances(limit=2, offset=1)) == 2
+    assert client.search_for_studies(search_filters={"PatientID": "nobody"}) == []
+    back = client.retrieve_study(first.StudyInstanceUID)
+    assert {each.SOPInstanceUID for each in back} == {pydicom.dcmread(path).SOPInstanceUID for path in images[:6]}
+    assert len(client.retrieve_series(first.StudyInstanceUID, first.SeriesInstanceUID)) == 3
+    path = (
+        f"{server}/studies/{first.StudyInstanceUID}/series/{first.SeriesInstanceUID}/instances/{first.SOPInstanceUID}"
+    )
+    # the client writes files anew before it sends them, so the bytes are compared with a file sent as it is
+    assert ask(f"{server}/studies", body_of(images[6].read_bytes()))[0] == 200
+    other = pydicom.dcmread(images[6])
+    url = f"{server}/studies/{other.StudyInstanceUID}/series/{other.SeriesInstanceUID}/instances/{other.SOPInstanceUID}"
+    assert ask(url, Accept="application/dicom")[1] == images[6].read_bytes()
+    assert ask(url.replace(other.StudyInstanceUID, first.StudyInstanceUID), Accept="*/*")[0] == 404
+    assert (
+        ask(path, Accept='multipart/related; type="application/dicom"; transfer-syntax=1.2.840.10008.1.2.4.90')[0]
+        == 406
+    )
+    assert ask(path, Accept="text/html")[0] == 406
+
+
+def test_metadata_frames_bulk_data_and_pictures_of_an_instance(filmroom, client, server: str, images) -> None:
+    dataset = pydicom.dcmread(images[0])
+    client.store_instances([dataset])
+    uids = (dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID)
+    described = client.retrieve_instance_metadata(*uids)
+    assert described["00100010"]["Value"] == [{"Alphabetic": str(dataset.PatientName)}]
+    assert len(client.retrieve_study_metadata(uids[0])) == 1
+    # the client leaves the port out of its Host header, so the room cannot know its own address from it
+    bulk = server + urlsplit(described["7FE00010"]["BulkDataURI"]).path
+    assert client.retrieve_bulkdata(bulk) == [dataset.PixelData]
+    assert client.retrieve_instance_frames(*uids, frame_numbers=[1]) == [dataset.PixelData]
+    path = f"{server}/studies/{uids[0]}/series/{uids[1]}/instances/{uids[2]}"
+    assert ask(f"{path}/frames/1", Accept="application/octet-stream")[1] == dataset.PixelData
+    assert ask(f"{path}/frames/2")[0] == 404
+    assert ask(f"{path}/frames/none")[0] == 400
+    assert client.retrieve_instance_rendered(*uids, media_types=("image/png",))[:4] == b"\x89PNG"
+    assert ask(f"{path}/rendered")[1][:2] == b"\xff\xd8"
+    assert ask(f"{path}/thumbnail", Accept="image/jpeg")[2]["content-type"] == "image/jpeg"
+    assert ask(f"{path}/rendered?window=100,0")[0] == 400
+    assert ask(f"{path}/bulkdata/00100010")[0] == 404
+
+
+def test_compressed_frames_go_out_as_stored_or_decoded(filmroom, server: str, pydicom_files: Path) -> None:
+    file = pydicom_files / "test_files" / "JPEG2000.dcm"
+    dataset = pydicom.dcmread(file)
+    assert ask(f"{server}/studies", body_of(file.read_bytes()))[0] in (200, 202)
+    path = f"{server}/studies/{dataset.StudyInstanceUID}/series/{dataset.SeriesInstanceUID}/instances/{dataset.SOPInstanceUID}"
+    status, stored, headers = ask(f"{path}/frames/1", Accept="image/jp2")
+    assert (status, headers["content-type"]) == (200, "image/jp2")
+    assert stored == next(pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1))
+    status, decoded, headers = ask(f"{path}/frames/1", Accept="application/octet-stream")
+    assert (status, len(decoded)) == (200, dataset.Rows * dataset.Columns * 2)
+    little = 'multipart/related; type="application/dicom"; transfer-syntax=1.2.840.10008.1.2.1'
+    assert ask(path, Accept=little)[0] == 406
+    assert ask(path, Accept=little.partition("; transfer")[0])[0] == 200
+
+
+def test_every_part_gets_its_answer(filmroom, server: str, images, planted: Path) -> None:
+    whole, changed = images[0].read_bytes(), bytearray(images[0].read_bytes())
+    changed[-1] ^= 1
+    assert ask(f"{server}/studies", body_of(whole))[0] == 200
+    status, text, headers = ask(
+        f"{server}/studies",
+        body_of(whole, bytes(changed), (planted / "cut-short").read_bytes(), b"not an image", images[1].read_bytes()),
+    )
+    answer = json.loads(text)
+    assert (status, headers["content-type"]) == (202, "application/dicom+json")
+    assert len(answer["00081199"]["Value"]) == 3
+    assert [each["00081196"]["Value"] for each in answer["00081199"]["Value"] if "00081196" in each] == [[0xB000]]
+    assert [each["00081197"]["Value"] for each in answer["00081198"]["Value"]] == [[0xC000]]
+    assert [each["00081197"]["Value"] for each in answer["0008119A"]["Value"]] == [[0xC000]]
+    other = pydicom.dcmread(images[-1])
+    status, text, _ = ask(f"{server}/studies/{other.StudyInstanceUID}", body_of(whole))
+    assert (status, json.loads(text)["00081198"]["Value"][0]["00081197"]["Value"]) == (409, [0xA901])
+    assert ask(f"{server}/studies", whole, Content_Type="application/dicom")[0] == 200
+    totals = filmroom("batches", "--json").json
+    assert sum(each["stored"] for each in totals) == 2
+    assert sum(each["conflict"] for each in totals) == 1
+    assert sum(each["quarantined"] for each in totals) == 1
+
+
+HOSTILE = [
+    (b"", 'multipart/related; type="application/dicom"; boundary=b', 400),
+    (b"--b--", 'multipart/related; type="application/dicom"; boundary=b', 400),
+    (b"--b\r\n" + b"A" * 100_000, 'multipart/related; type="application/dicom"; boundary=b', 400),
+    (b"x" * 100_000, 'multipart/related; type="application/dicom"; boundary=b', 400),
+    (b"--b\r\n\r\nDICM", 'multipart/related; type="application/dicom"; boundary=b', 400),
+    (body_of(b"x"), 'multipart/related; type="application/dicom"', 400),
+    (body_of(b"x"), 'multipart/related; type="application/dicom"; boundary="b', 400),
+    (body_of(b"x"), 'multipart/related; type="application/dicom+json"; boundary=b', 415),
+    (body_of(b"x"), "text/plain", 415),
+    (body_of(b"x", kind="text/plain"), 'multipart/related; type="application/dicom"; boundary=b', 409),
+]
+
+
+def test_a_hostile_body_is_refused_in_words(filmroom, server: str) -> None:
+    for data, kind, status in HOSTILE:
+        found, text, _ = ask(f"{server}/studies", data, Content_Type=kind)
+        assert found == status, (data[:40], kind)
+        assert "error" in json.loads(text) or status == 409
+
+
+def test_wrong_questions_are_refused_and_not_repeated(filmroom, server: str) -> None:
+    for path, status in (
+        ("studies?PatientName=Secret", 400),
+        ("studies?Secret=1", 400),
+        ("studies?limit=Secret", 400),
+        ("studies/1.2.3", 404),
+        ("nothing", 404),
+        ("studies?PatientID=Secret", 204),
+    ):
+        found, text, _ = ask(f"{server}/{path}")
+        assert found == status, path
+        assert b"Secret" not in text
+        assert not text or set(json.loads(text)["error"]) == {"code", "what", "next"}
+    assert ask(f"{server}/studies?fuzzymatching=true")[2]["warning"].startswith("299 ")
+    assert ask(f"{server}/healthz")[0] == ask(f"{server}/readyz")[0] == 200
+
+
+def test_a_page_that_points_its_own_name_here_reads_nothing(filmroom, server: str) -> None:
+    assert ask(f"{server}/studies", Host="rebound.example")[0] == 400
+    assert ask(f"{server}/studies", Host="localhost:1")[0] in (200, 204)
+
+
+def test_a_sender_that_breaks_off_leaves_what_came_whole(filmroom, server: str, images) -> None:
+    where = urlsplit(server)
+    connection = http.client.HTTPConnection(str(where.hostname), where.port)
+    connection.putrequest("POST", "/studies")
+    connection.putheader("Content-Type", 'multipart/related; type="application/dicom"; boundary=b')
+    connection.putheader("Content-Length", "10000000")
+    connection.endheaders()
+    connection.send(body_of(images[0].read_bytes(), images[1].read_bytes())[:-5000])
+    connection.close()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        batches = filmroom("batches", "--json").json
+        if batches and batches[0]["closed_at"]:
+            break
+        time.sleep(0.2)
+    assert (batches[0]["stored"], bool(batches[0]["closed_at"])) == (1, True)
+
+
+def test_an_address_that_others_reach_needs_to_be_asked_for(filmroom) -> None:
+    ran = filmroom("serve", "--http", "0.0.0.0:0", status=2)
+    assert "--insecure-open" in ran.stderr
+
+
+def test_objects_come_out_as_files_and_every_act_is_in_the_log(filmroom, client, images, tmp_path: Path) -> None:
+    client.store_instances([pydicom.dcmread(images[0])])
+    study = pydicom.dcmread(images[0]).StudyInstanceUID
+    client.retrieve_study(study)
+    assert filmroom("retrieve", study, "--out", tmp_path / "out", "--json").json["written"] == 1
+    (file,) = (tmp_path / "out").iterdir()
+    assert pydicom.dcmread(file).PatientID == pydicom.dcmread(images[0]).PatientID
+    verbs = [
+        each["event"]["verb"] if "event" in each else each["verb"] for each in filmroom("audit", "show", "--json").json
+    ]
+    assert verbs.count("retrieve") == 4 and "serve" in verbs and "import" in verbs
+    filmroom("audit", "verify")
+    filmroom("doctor")
+
+
+@pytest.mark.slow
+def test_a_long_request_needs_no_more_memory_than_a_short_one(filmroom, images) -> None:
+    if not Path("/proc/self/status").exists():
+        pytest.skip("the system does not say how much memory a process had at most")
+    dataset = pydicom.dcmread(images[0])
+    dataset.Rows = dataset.Columns = 1024
+    dataset.PixelData = np.zeros((1024, 1024), "<u2").tobytes()
+
+    def parts(count: int, start: int) -> Iterator[bytes]:
+        for number in range(start, start + count):
+            dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.{number}")
+            out = BytesIO()
+            dataset.save_as(out, enforce_file_format=True)
+            yield b"--b\r\nContent-Type: application/dicom\r\n\r\n" + out.getvalue() + b"\r\n"
+        yield b"--b--\r\n"
+
+    with serving(filmroom) as (url, process):
+        where = urlsplit(url)
+
+        def peak(count: int, start: int) -> int:
+            connection = http.client.HTTPConnection(str(where.hostname), where.port, timeout=120)
+            kind = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=b'}
+            connection.request("POST", "/studies", parts(count, start), kind, encode_chunked=True)
+            answer = connection.getresponse()
+            assert answer.status == 200
+            assert len(json.loads(answer.read())["00081199"]["Value"]) == count
+            connection.close()
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+        short = peak(40, 0)
+        long = peak(140, 1000)
+    assert long - short < 80 * 2**20
+
+
+@pytest.fixture
+def orthanc(tmp_path: Path, free_ports: Callable[[int], list[int]]) -> Iterator[Callable[[str], str]]:
+    program = shutil.which("Orthanc", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None or not PLUGIN.exists():
+        pytest.skip("no Orthanc with its DICOMweb plugin: apt-get install orthanc orthanc-dicomweb")
+    started = []
+
+    def start(url: str) -> str:
+        port, dicom = free_ports(2)
+        settings = {
+            "StorageDirectory": str(tmp_path / "orthanc"),
+            "IndexDirectory": str(tmp_path / "orthanc"),
+            "HttpPort": port,
+            "DicomPort": dicom,
+            "RemoteAccessAllowed": False,
+            "AuthenticationEnabled": False,
+            "Plugins": [str(PLUGIN)],
+            "DicomWeb": {"Enable": True, "Servers": {"room": {"Url": f"{url}/", "HasDelete": False}}},
+        }
+        (tmp_path / "orthanc.json").write_text(json.dumps(settings))
+        process = subprocess.Popen(
+            [program, str(tmp_path / "orthanc.json")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        started.append(process)
+        for _ in range(200):
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/system", timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        return f"http://127.0.0.1:{port}"
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait()
+
+
+def test_orthanc_pushes_to_the_room_and_pulls_from_it(filmroom, server: str, orthanc, images) -> None:
+    peer = orthanc(server)
+    for path in images[:6]:
+        assert ask(f"{peer}/instances", path.read_bytes(), Content_Type="application/dicom")[0] == 200
+    (study,) = json.loads(ask(f"{peer}/studies")[1])
+    pushed = json.dumps({"Resources": [study], "Synchronous": True}).encode()
+    status, text, _ = ask(f"{peer}/dicom-web/servers/room/stow", pushed, Content_Type="application/json")
+    assert status == 200, text
+    assert filmroom("query", "--level", "instance", "--json").json["count"] == 6
+    request = urllib.request.Request(f"{peer}/studies/{study}", method="DELETE")
+    urllib.request.urlopen(request, timeout=20).close()
+    pulled = json.dumps(
+        {"Resources": [{"Study": pydicom.dcmread(images[0]).StudyInstanceUID}], "Synchronous": True}
+    ).encode()
+    status, text, _ = ask(f"{peer}/dicom-web/servers/room/retrieve", pulled, Content_Type="application/json")
+    assert status == 200, text
+    assert len(json.loads(ask(f"{peer}/instances")[1])) == 6

@@ -1,0 +1,97 @@
+"""Limits of the door that stores: a part that is too large fails alone, and a client that falls silent is not waited for."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from anyio import CapacityLimiter
+from fastapi import FastAPI
+
+from filmroom.errors import Unavailable
+from filmroom.flow.reception import Arrived, Delivery, Reception
+from filmroom.ports import Ports
+from filmroom.records import LedgerRow
+from filmroom.web.app import create_app
+from filmroom.web.stow import Answered, Limits, Store, status
+from filmroom.wiring import init, open_room
+
+
+@pytest.fixture
+def ports(tmp_path: Path) -> Iterator[Ports]:
+    init(tmp_path / "room")
+    with open_room(tmp_path / "room") as room:
+        yield room.serve("http")
+
+
+def stored(reception: Reception, parts: list[bytes], limits: Limits) -> list[Answered]:
+    async def body() -> AsyncIterator[bytes]:
+        for part in parts:
+            yield b"--b\r\n\r\n" + part + b"\r\n"
+        yield b"--b--"
+
+    async def run() -> list[Answered]:
+        store = Store(reception, "test", "", limits, CapacityLimiter(4))
+        await store.take_parts(body(), "b")
+        return await store.finish()
+
+    return asyncio.run(run())
+
+
+def test_a_part_over_the_limit_fails_and_the_others_go_on(ports: Ports, pydicom_files: Path) -> None:
+    whole = (pydicom_files / "test_files" / "CT_small.dcm").read_bytes()
+    with Reception(ports) as reception:
+        answers = stored(reception, [whole + bytes(100_000), whole], Limits(part_bytes=len(whole)))
+    assert [answer.failure for answer in answers] == [0xA700, 0]
+    assert status(answers) == 202
+
+
+def test_when_the_room_does_not_answer_nothing_is_said_to_be_stored(ports: Ports) -> None:
+    class Away(Reception):
+        def take(self, delivery: Delivery, arrived: Arrived) -> LedgerRow:
+            raise Unavailable("the catalog does not answer", "try again")
+
+    with Away(ports) as reception:
+        answers = stored(reception, [b"x", b"y"], Limits(parts_in_flight=1))
+    assert [answer.failure for answer in answers] == [0xA700, 0xA700]
+    with pytest.raises(Unavailable):
+        status(answers)
+
+
+def test_a_defect_in_the_core_is_not_taken_for_an_answer(ports: Ports) -> None:
+    class Broken(Reception):
+        def take(self, delivery: Delivery, arrived: Arrived) -> LedgerRow:
+            raise ZeroDivisionError
+
+    with Broken(ports) as reception, pytest.raises(ZeroDivisionError):
+        stored(reception, [b"x"], Limits())
+
+
+def test_a_client_that_falls_silent_is_not_waited_for(ports: Ports) -> None:
+    with Reception(ports) as reception:
+        assert asyncio.run(_posted_and_silent(create_app(ports, reception, Limits(silent_seconds=0.1)))) == 408
+
+
+async def _posted_and_silent(app: FastAPI) -> int:
+    found = []
+
+    async def receive() -> dict[str, object]:
+        await asyncio.sleep(30)
+        raise AssertionError("it was waited for")
+
+    async def send(message: dict[str, object]) -> None:
+        if message["type"] == "http.response.start":
+            found.append(message["status"])
+
+    kind = b'multipart/related; type="application/dicom"; boundary=b'
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/studies",
+        "query_string": b"",
+        "headers": [(b"content-type", kind)],
+        "server": ("127.0.0.1", 80),
+    }
+    await app(scope, receive, send)  # type: ignore[arg-type]
+    (code,) = found
+    return int(str(code))

@@ -93,3 +93,13 @@ def _roots(room: Path) -> set[str]:
     command = [sys.executable, "-m", "filmroom", "--room", str(room), "snapshots", "--json"]
     listed = subprocess.run(command, capture_output=True, text=True, check=False)
     return {each["root"] for each in json.loads(listed.stdout)} if listed.returncode == 0 else set()
+
+
+def test_a_single_patient_makes_a_demo_too(tmp_path, planted) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    for file in planted.glob("p0-*"):
+        (inbox / file.name).write_bytes(file.read_bytes())
+    for _ in range(3):  # the one patient falls into either part, by chance
+        ran = demo("--data", inbox)
+        assert ran.returncode == 0, ran.stderr

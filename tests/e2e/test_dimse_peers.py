@@ -142,6 +142,15 @@ def test_echo_answers_and_strangers_and_wrong_names_are_turned_away(listening):
     assert listening.room.batches() == []
 
 
+def test_callers_that_go_without_a_word_lock_nobody_out(listening):
+    """A port scan, a health check, and somebody who takes this for a web server: far more than there may be associations."""
+    for word in [b"", b"", b"GET / HTTP/1.0\r\n\r\n"] * listening.network.max_associations:
+        with socket.create_connection(("127.0.0.1", listening.port)) as probe:
+            probe.sendall(word)
+    call = ("echoscu", "-aet", "SCU", "-aec", "FILMROOM", "127.0.0.1", listening.port)
+    until(lambda: not tool(*call, status=None), seconds=10)
+
+
 def test_what_is_stored_is_what_was_sent(listening, planted):
     files = sorted(planted.glob("p0-*"))
     tool("storescu", "-aet", "SCU", "-aec", "FILMROOM", "127.0.0.1", listening.port, *files)
@@ -604,14 +613,17 @@ def test_orthanc_pushes_to_the_room_gets_it_back_and_is_pulled_from(listening, o
     assert (again.complete, again.received) == (2, 0)
 
 
-def test_a_dead_series_stops_no_other_and_what_did_not_come_is_named(listening, planted):
-    """An archive that answers for two series and can send one of them only; then it is repaired."""
-    images = {file.name: pydicom.dcmread(file) for file in sorted(planted.glob("p3-*"))}
-    dead = images["p3-1-1"].SeriesInstanceUID
+def test_a_dead_series_or_study_stops_no_other_and_what_did_not_come_is_named(listening, planted):
+    """An archive that can send one of its two series only, and cannot list those of another study; then it is repaired."""
+    images = {file.name: pydicom.dcmread(file) for file in sorted(planted.glob("p[34]-*"))}
+    dead, silent = images["p3-1-1"].SeriesInstanceUID, images["p4-1-1"].StudyInstanceUID
     is_broken = [True]
 
     def find(event: evt.Event):
         asked = event.identifier
+        if is_broken[0] and asked.QueryRetrieveLevel == "SERIES" and asked.StudyInstanceUID == silent:
+            yield 0xA700, None
+            return
         seen = set()
         for image in images.values():
             answer = Dataset()
@@ -621,8 +633,9 @@ def test_a_dead_series_stops_no_other_and_what_did_not_come_is_named(listening, 
                 elif element.keyword in image:
                     answer[element.keyword] = image[element.keyword]
             answer.QueryRetrieveLevel = asked.QueryRetrieveLevel
-            wanted = asked.get("SeriesInstanceUID")
-            if str(answer) not in seen and wanted in (None, "", image.SeriesInstanceUID):
+            keys = ("StudyInstanceUID", "SeriesInstanceUID")
+            is_asked_for = all(asked.get(key) in (None, "", image[key].value) for key in keys)
+            if str(answer) not in seen and is_asked_for:
                 seen.add(str(answer))
                 yield 0xFF00, answer
 
@@ -647,12 +660,14 @@ def test_a_dead_series_stops_no_other_and_what_did_not_come_is_named(listening, 
         endpoint = Endpoint("BROKEN", "127.0.0.1", server.server_address[1])
         wanted = Wanted(keys={"PatientID": "*"})
         pulled = pull(listening.ports, listening.reception, listening.network, endpoint, wanted)
-        assert (pulled.complete, pulled.failed, pulled.received) == (1, 1, 3)
-        [left] = [each for each in pulled.series if each.state != "complete"]
-        assert (left.series_uid, left.expected, left.missing, left.reason) == (dead, 3, 3, "get-C001")
+        assert (pulled.complete, pulled.failed, pulled.received) == (1, 2, 3)
+        failed = {(each.study_uid, each.series_uid): each for each in pulled.series if each.state == "failed"}
+        left = failed[images["p3-1-1"].StudyInstanceUID, dead]
+        assert (left.expected, left.missing, left.reason) == (3, 3, "get-C001")
+        assert failed[silent, ""].reason == "find-A700"
         is_broken[0] = False
         again = pull(listening.ports, listening.reception, listening.network, endpoint, wanted)
-        assert (again.complete, again.received, again.is_complete) == (2, 3, True)
+        assert (again.complete, again.received, again.is_complete) == (4, 9, True)
     finally:
         server.shutdown()
         server.server_close()

@@ -81,7 +81,8 @@ class Wanted:
 class PulledSeries:
     """One series: how many objects the other archive has, how many of these are here, and what went wrong if not all.
 
-    `quarantined` are among those that are `here`: they came, and wait for a decision.
+    `quarantined` are among those that are `here`: they came, and wait for a decision. Where the archive could not say
+    which series a study has, the study stands here as one failed series without a `series_uid`.
     """
 
     study_uid: str = field(repr=False)
@@ -186,12 +187,16 @@ class _Remote:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A series that the other archive says it has; `count` is None where it does not say how many objects."""
+    """A series that the other archive says it has; `count` is None where it does not say how many objects.
+
+    `problem` is why it could not say which series the study has; then there is no `series_uid`.
+    """
 
     study_uid: str
-    series_uid: str
-    modality: str
-    count: int | None
+    series_uid: str = ""
+    modality: str = ""
+    count: int | None = None
+    problem: str = ""
 
 
 def pull(
@@ -250,14 +255,22 @@ def keys_of(conditions: Sequence[str]) -> dict[str, str]:
 
 
 def _listed(remote: _Remote, keys: Mapping[str, str]) -> list[_Found]:
-    """Ask for the studies and then for each one's series: the Study Root model wants the level above by its UID."""
+    """Ask for the studies and then for each one's series: the Study Root model wants the level above by its UID.
+
+    Raises _Failed when the studies cannot be listed; a study whose series cannot be is in the list with its problem.
+    """
     of_series = {keyword: value for keyword, value in keys.items() if keyword in _SERIES_KEYS}
     of_study = {keyword: value for keyword, value in keys.items() if keyword not in _SERIES_KEYS}
     studies = remote.find({"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": "", **of_study})
     found: dict[tuple[str, str], _Found] = {}
     for uid in sorted({_text(study, "StudyInstanceUID") for study in studies} - {""}):
         asked = {"SeriesInstanceUID": "", "Modality": "", "NumberOfSeriesRelatedInstances": "", **of_series}
-        for each in remote.find({"QueryRetrieveLevel": "SERIES", "StudyInstanceUID": uid, **asked}):
+        try:
+            series = remote.find({"QueryRetrieveLevel": "SERIES", "StudyInstanceUID": uid, **asked})
+        except _Failed as error:
+            found[uid, ""] = _Found(uid, problem=str(error))
+            continue
+        for each in series:
             series_uid, count = _text(each, "SeriesInstanceUID"), _text(each, "NumberOfSeriesRelatedInstances")
             if series_uid:
                 number = int(count) if count.isdecimal() else None
@@ -269,6 +282,8 @@ def _series(
     ports: Ports, remote: _Remote, intake: Intake, wanted: Wanted, found: _Found, wait: Callable[[float], object]
 ) -> PulledSeries:
     """Fetch what is missing of one series and compare. Never raises for what the other archive does."""
+    if found.problem:
+        return _compared(found, frozenset(), frozenset(), None, found.problem)
     here = in_the_room(ports, found.series_uid)
     expected: frozenset[str] | None = None
     reason = ""

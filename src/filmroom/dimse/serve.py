@@ -30,7 +30,7 @@ from filmroom.dimse.find import answers, question, uids
 from filmroom.dimse.intake import NOT_AUTHORISED, REFUSED, TOO_LARGE, Intake, Received, refusal, status
 from filmroom.dimse.send import Outgoing, contexts_for, sends_stored
 from filmroom.dimse.tls import accepting, calling
-from filmroom.dimse.wire import Listener, Measure, address_of, hush, tune
+from filmroom.dimse.wire import Listener, Measure, address_of, hush, let_go, tune
 from filmroom.errors import FilmroomError, Unavailable
 from filmroom.flow.reception import Reception
 from filmroom.flow.retrieve import Retrieval, committed, find, retrieve
@@ -150,6 +150,7 @@ class Door:
             caller = self._callers.pop(event.assoc, None)
         if caller is not None:
             caller.intake.finish()
+        let_go(event.assoc)
 
     def _caller(self, event: Event) -> _Caller:
         """Return who asks. An association that is over has no caller any more, and whatever it asks is refused."""

@@ -48,6 +48,17 @@ def tune(event: Event, largest_pdu: int) -> None:
     wrapper.__dict__["recv"] = receive
 
 
+def let_go(association: Association) -> None:
+    """End an acceptor whose caller went before it asked for an association.
+
+    Its thread would wait for the request until the ACSE timeout and count against the limit of associations, so that
+    a port scan or a health check could lock everybody out. In Sta2 and Sta13 (PS3.8 table 9-10) no request can come.
+    """
+    is_waiting = association.is_acceptor and association.requestor.primitive is None
+    if is_waiting and association.dul.state_machine.current_state in ("Sta2", "Sta13"):
+        association.dul.to_user_queue.put(None)  # type: ignore[arg-type]  # it reads this as the time having run out
+
+
 class Listener(ThreadedAssociationServer):
     """pynetdicom's listener, with the TLS handshake in the connection's own thread and with a time limit.
 

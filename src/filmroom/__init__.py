@@ -18,7 +18,7 @@ __all__ = ["__version__", "load", "open"]
 
 
 def open(room: "str | Path", *, actor: "str | None" = None) -> "Room":
-    """Open the room in a folder, as its owner or as `actor`. Raises NotFound where there is none."""
+    """Open the room in a folder, as its owner or as `actor`. Raises NoRoom where there is none."""
     from filmroom.wiring import open_room
 
     return open_room(_folder(room), actor=actor)

@@ -11,7 +11,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from filmroom.errors import Invalid, NoRoom
@@ -22,7 +22,7 @@ _FORMAT = 1
 
 
 class Environment(BaseSettings):
-    """What the environment says. Every name starts with FILMROOM_; docs/how-to/settings.md lists them."""
+    """What the environment says. Every name starts with FILMROOM_; docs/settings.md lists them."""
 
     model_config = SettingsConfigDict(env_prefix="FILMROOM_", extra="ignore")
 
@@ -40,8 +40,6 @@ class Environment(BaseSettings):
     research_s3_secret_key: SecretStr = SecretStr("")
     models_s3_access_key: str = ""
     models_s3_secret_key: SecretStr = SecretStr("")
-    workers: int = 0
-    """How many processes or threads heavy work may use; 0 means one a core."""
 
     def s3_keys(self, zone: Zone | None) -> tuple[str, str]:
         """Return the access and secret key for a zone's store, its own where it has its own."""
@@ -50,10 +48,6 @@ class Environment(BaseSettings):
             own = (getattr(self, f"{zone}_s3_access_key"), getattr(self, f"{zone}_s3_secret_key"))
         access, secret = own if own[0] else (self.s3_access_key, self.s3_secret_key)
         return access, secret.get_secret_value()
-
-    @property
-    def cores(self) -> int:
-        return self.workers or os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,15 +106,6 @@ class RoomFile:
             )
         except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
             raise Invalid(f"{ROOM_FILE} is not understood: {error}", "compare it with docs/formats/room.md") from None
-
-
-def read_environment() -> Environment:
-    """Return what the environment says. Raises Invalid naming the variable that makes no sense, without its value."""
-    try:
-        return Environment()
-    except ValidationError as error:
-        names = ", ".join(f"FILMROOM_{str(each['loc'][0]).upper()}" for each in error.errors() if each["loc"])
-        raise Invalid(f"{names} makes no sense", "see docs/settings.md") from None
 
 
 def _quoted(text: str) -> str:

@@ -76,7 +76,6 @@ def test_a_file_that_is_not_understood_is_refused(tmp_path: Path, text: str) -> 
 def test_a_room_without_variables_has_the_defaults(bare: pytest.MonkeyPatch) -> None:
     environment = Environment()
     assert (environment.room, environment.s3_region, environment.catalog_password) == ("room", "us-east-1", None)
-    assert environment.cores >= 1
 
 
 def test_a_zone_with_keys_of_its_own_uses_them_and_the_others_the_common_ones(bare: pytest.MonkeyPatch) -> None:
@@ -85,13 +84,11 @@ def test_a_zone_with_keys_of_its_own_uses_them_and_the_others_the_common_ones(ba
         "S3_SECRET_KEY": "common-secret",
         "CLINICAL_S3_ACCESS_KEY": "own",
         "CLINICAL_S3_SECRET_KEY": "own-secret",
-        "WORKERS": "3",
     }.items():
         bare.setenv(f"FILMROOM_{name}", value)
     environment = Environment()
     assert environment.s3_keys(Zone.CLINICAL) == ("own", "own-secret")
     assert environment.s3_keys(Zone.RESEARCH) == environment.s3_keys(None) == ("common", "common-secret")
-    assert environment.cores == 3
 
 
 def test_no_secret_is_shown(bare: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 from obstore.store import MemoryStore, S3Store
 
 from filmroom.adapters.files import FileObjects, check_object_name
-from filmroom.errors import Denied, Invalid, NotFound, Unavailable
+from filmroom.errors import Invalid, NotFound, Unavailable
 from filmroom.ports import Objects
 
 _RETRIES = 4
@@ -140,5 +140,6 @@ def _translated(name: str) -> Iterator[None]:
         ) from None
 
 
-def _refused() -> Denied:
-    return Denied("the store refuses these credentials", "check the room's S3 keys and what they may do")
+def _refused() -> Unavailable:
+    # Denied is for who asks the room; these keys are the room's own, and a sender should send again later.
+    return Unavailable("the store refuses these credentials", "check the room's S3 keys and what they may do")

@@ -56,7 +56,7 @@ def let_go(association: Association) -> None:
     """
     is_waiting = association.is_acceptor and association.requestor.primitive is None
     if is_waiting and association.dul.state_machine.current_state in ("Sta2", "Sta13"):
-        association.dul.to_user_queue.put(None)  # type: ignore[arg-type]  # it reads this as the time having run out
+        association.dul.to_user_queue.put(None)  # reads as the time having run out
 
 
 class Listener(ThreadedAssociationServer):

@@ -65,7 +65,7 @@ from filmroom.records import (
     Request,
     Snapshot,
 )
-from filmroom.settings import ROOM_FILE, Environment, RoomFile, read_environment, user
+from filmroom.settings import ROOM_FILE, Environment, RoomFile, user
 from filmroom.snapshot.diff import Difference
 
 PACKAGES = ("filmroom", "pydicom", "numpy", "imagecodecs", "SimpleITK", "cryptography")
@@ -84,7 +84,7 @@ def init(
     `catalog` is an SQLAlchemy URL of SQLite (relative to the folder) or PostgreSQL (without a password). A zone lies in a
     folder, or at `s3://bucket/prefix`. Raises Invalid when the folder holds something else.
     """
-    environment = environment or read_environment()
+    environment = environment or Environment()
     if (folder / ROOM_FILE).exists():
         return folder
     try:
@@ -129,13 +129,17 @@ def open_room(
     progress: Progress | None = None,
     environment: Environment | None = None,
 ) -> "Room":
-    """Open a room as its owner, or as `actor`. Raises NotFound where there is none, Unavailable when a part is away."""
+    """Open a room as its owner, or as `actor`.
+
+    Raises NoRoom where there is none, NotFound when its catalog is gone, Unavailable when a part is away.
+    """
     _hush_pydicom()
-    environment = environment or read_environment()
+    environment = environment or Environment()
     file = RoomFile.read(folder)
     entropy = SystemEntropy()
     catalog = _catalog(folder, file, environment)
-    catalog.create()
+    # Never `create`: in place of a catalog that was lost, an empty one would put new keys over the old objects'.
+    catalog.upgrade()
     ports = Ports(
         room=file.name,
         actor=_actor(user(), actor),
@@ -148,7 +152,6 @@ def open_room(
         clock=SystemClock(),
         entropy=entropy,
         progress=progress or SilentProgress(),
-        workers=environment.cores,
     )
     return Room(ports, lambda location: _objects(folder, location, None, environment))
 

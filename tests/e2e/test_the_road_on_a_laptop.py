@@ -156,10 +156,17 @@ def test_what_a_table_cell_says_is_no_markup(filmroom, planted) -> None:
     assert "[/red] ct-1 [bold]" in filmroom("batches").stdout
 
 
-def test_a_variable_that_makes_no_sense_is_named_without_its_value(filmroom) -> None:
-    filmroom.environment["FILMROOM_WORKERS"] = "secret-value"
-    ran = filmroom("batches", status=2)
-    assert "FILMROOM_WORKERS" in ran.stderr and "secret-value" not in ran.stderr
+def test_a_catalog_that_is_gone_is_not_replaced_by_an_empty_one(filmroom, planted) -> None:
+    filmroom("import", planted, "--source", "ct-1")
+    catalog, aside = filmroom.room / "catalog.db", filmroom.room.parent / "aside.db"
+    catalog.rename(aside)
+    for verb in (["batches"], ["import", planted, "--source", "ct-1"], ["init", filmroom.room]):
+        ran = filmroom(*verb, status=0 if verb[0] == "init" else 1)
+        assert verb[0] == "init" or "restore it from a backup" in ran.stderr
+    catalog.unlink(missing_ok=True)
+    aside.rename(catalog)
+    assert filmroom("import", planted, "--source", "ct-1", "--json").json["duplicate"] == 30
+    assert filmroom("doctor", "--json").json["ok"]
 
 
 def test_an_older_catalog_is_noticed_and_the_evidence_stays(filmroom, planted) -> None:

@@ -264,7 +264,7 @@ def _translation(error: DBAPIError) -> FilmroomError:
     if code.startswith("SQLITE_READONLY") or code == "25006":
         return Refused("nothing can be written through a read", "open a write transaction")
     if code == "42P01" or (code == "SQLITE_ERROR" and "no such table" in str(error.orig)):
-        return NotFound("there is no catalog here, or an older one", "create the room, or upgrade its catalog")
+        return NotFound("the room's catalog is not here", "check its URL, or restore it from a backup")
     if code == "SQLITE_ERROR" or code.startswith("42"):
         return FilmroomError(f"the catalog was asked in a way it does not understand ({code})", "report this mistake")
     if isinstance(error, IntegrityError):

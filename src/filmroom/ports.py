@@ -31,7 +31,6 @@ from filmroom.records import (
     Outcome,
     Permit,
     Project,
-    Reason,
     Request,
     SealedObject,
     Shardset,
@@ -47,7 +46,8 @@ class Objects(Protocol):
     """Immutable-by-convention objects under `/`-separated names, in one location. Thread-safe.
 
     A `put` is atomic (no reader sees half an object) and durable when it returns; putting the same name again
-    replaces the object. Raises NotFound for a name that is not there and Unavailable when the store does not answer.
+    replaces the object. Raises NotFound for a name that is not there, Invalid for one that no store can hold, and
+    Unavailable when the store does not answer or does not take the room's keys.
     """
 
     def put(self, name: str, data: bytes | bytearray | memoryview) -> None: ...
@@ -142,10 +142,6 @@ class Batches(Protocol):
 
     def ledger(self, batch: str) -> Iterator[LedgerRow]: ...
 
-    def known(self, digests: Sequence[Digest]) -> dict[Digest, tuple[Outcome, tuple[Reason, ...]]]:
-        """Return what became of these bytes before: the first outcome of each that was ever received."""
-        ...
-
 
 class Cases(Protocol):
     def add(self, case: Case) -> None: ...
@@ -153,6 +149,14 @@ class Cases(Protocol):
     def get(self, case: str) -> Case: ...
 
     def all(self, state: CaseState | None = None) -> list[Case]: ...
+
+    def known(self, digests: Sequence[Digest]) -> set[Digest]:
+        """Return which of these bytes have a case, open or decided."""
+        ...
+
+    def sop_uids(self, series_uid: str) -> set[str]:
+        """Return the SOP Instance UIDs of a series that a case was ever opened for."""
+        ...
 
     def decide(self, case: str, state: CaseState, by: str, at: datetime, why: str) -> None:
         """Close an open case. Raises Refused when it was decided before."""
@@ -165,6 +169,10 @@ class Instances(Protocol):
         ...
 
     def get(self, digest: Digest) -> StoredInstance: ...
+
+    def known(self, digests: Sequence[Digest]) -> set[Digest]:
+        """Return which of these bytes are cataloged, in whatever state."""
+        ...
 
     def current(self, sop_uids: Sequence[str]) -> dict[str, Digest]:
         """Return the current revision of each SOP Instance UID that has one."""
@@ -184,10 +192,6 @@ class Instances(Protocol):
 
     def matching(self, where: str) -> Iterator[StoredInstance]:
         """Yield the current instances that satisfy `where`, by patient, study, series and SOP Instance UID."""
-        ...
-
-    def levels(self, digest: Digest) -> dict[Level, str]:
-        """Return what names this instance at each level: patient subject, study, series and SOP Instance UID."""
         ...
 
     def find(self, level: Level, name: str) -> list[StoredInstance]:
@@ -434,7 +438,6 @@ class Ports:
     clock: Clock
     entropy: Entropy
     progress: Progress
-    workers: int = 1
 
 
 class KeyRelease(Protocol):

@@ -104,10 +104,9 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The SOP Instance UID is here already with other bytes (`current`): both are kept until a person decides."""
+    """The SOP Instance UID is here already with other bytes: both are kept until a person decides."""
 
     instance: Instance
-    current: Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +190,16 @@ class StoredInstance:
     sop_class: str
     modality: str
     state: "InstanceState"
+
+    @property
+    def names(self) -> "dict[Level, str]":
+        """Return what names this instance at each level: patient subject, study, series and SOP Instance UID."""
+        return {
+            Level.PATIENT: self.subject,
+            Level.STUDY: self.study_uid,
+            Level.SERIES: self.series_uid,
+            Level.INSTANCE: self.sop_uid,
+        }
 
 
 class InstanceState(StrEnum):
@@ -383,7 +392,7 @@ class Snapshot:
     root: Digest
     definition: Digest
     project: str
-    where: str
+    where: str = field(repr=False)
     instances: int
     series: int
     studies: int

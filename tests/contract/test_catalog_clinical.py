@@ -126,19 +126,6 @@ def test_the_ledger_keeps_every_object_in_order_and_is_counted(catalog: SqlCatal
     assert (size, zero, sum(none.values())) == (3 * 2**40, 0, 0)
 
 
-def test_what_became_of_bytes_is_their_first_outcome_over_all_batches(catalog: SqlCatalog) -> None:
-    with catalog.write() as tx:
-        tx.batches.open(_batch("a"))
-        tx.batches.open(_batch("b"))
-        tx.batches.add("b", [_row(5, 1, Outcome.QUARANTINED, Reason("a", "x"))])
-        tx.batches.add("a", [_row(1, 1, Outcome.DUPLICATE), _row(2, 2, Outcome.STORED)])
-        known = tx.batches.known([_digest(1), _digest(2), _digest(3), *map(_digest, range(10, 3000))])
-    assert known == {
-        _digest(1): (Outcome.QUARANTINED, (Reason("a", "x"),)),
-        _digest(2): (Outcome.STORED, ()),
-    }
-
-
 def test_two_rows_of_one_batch_cannot_have_one_position(catalog: SqlCatalog) -> None:
     with catalog.write() as tx:
         tx.batches.open(_batch())
@@ -170,6 +157,18 @@ def _case(name: str, instance: Instance | None = None) -> Case:
         reasons=(Reason("a", "x"), Reason("b", "y")),
         instance=instance,
     )
+
+
+def test_cases_are_known_by_their_bytes_and_by_their_series(catalog: SqlCatalog) -> None:
+    with catalog.write() as tx:
+        tx.batches.open(_batch())
+        tx.cases.add(replace(_case("a", _instance(1, "1.1.1")), digest=_digest(1)))
+        tx.cases.add(replace(_case("b", _instance(2, "1.1.2")), digest=_digest(2)))
+        tx.cases.add(replace(_case("c"), digest=_digest(3)))
+    with catalog.read() as tx:
+        assert tx.cases.known([_digest(1), _digest(3), _digest(4)]) == {_digest(1), _digest(3)}
+        assert tx.cases.sop_uids("1.1.2") == {_instance(2, "1.1.2").sop_uid}
+        assert tx.cases.sop_uids("1.1") == set()
 
 
 def test_a_case_is_decided_once(catalog: SqlCatalog) -> None:
@@ -245,11 +244,9 @@ def test_an_instance_is_found_by_its_digest_with_everything_above_it(catalog: Sq
             state=CURRENT,
         )
         levels = {Level.PATIENT: "p1", Level.STUDY: "1.1", Level.SERIES: "1.1.1", Level.INSTANCE: "1.1.1.1"}
-        assert tx.instances.levels(_digest(1)) == levels
+        assert tx.instances.get(_digest(1)).names == levels
         with pytest.raises(NotFound):
             tx.instances.get(_digest(2))
-        with pytest.raises(NotFound):
-            tx.instances.levels(_digest(2))
 
 
 def test_the_first_instance_fills_its_series_and_later_ones_only_what_is_empty(catalog: SqlCatalog) -> None:
@@ -284,6 +281,13 @@ def test_a_large_group_over_many_series_is_cataloged_at_once(catalog: SqlCatalog
         uids = [_instance(i, f"1.{i % 700}.{i % 3}").sop_uid for i in range(1400)]
         assert len(tx.instances.current([*uids, "no"])) == 1400
         assert len(list(tx.instances.matching(""))) == 1400
+
+
+def test_what_is_cataloged_is_known_in_whatever_state(catalog: SqlCatalog) -> None:
+    _add(catalog, _instance(1))
+    _add(catalog, _instance(2), state=InstanceState.SUPERSEDED)
+    with catalog.read() as tx:
+        assert tx.instances.known([*map(_digest, range(3000))]) == {_digest(1), _digest(2)}
 
 
 def test_the_same_bytes_cannot_be_cataloged_twice(catalog: SqlCatalog) -> None:

@@ -8,7 +8,7 @@ from filmroom.errors import Denied, LeaseEnded, NotFound, Refused, Unavailable
 from filmroom.flow.reception import Arrived, Reception
 from filmroom.flow.sealed import SealedZone
 from filmroom.ids import Digest, Zone
-from filmroom.records import CopyState
+from filmroom.records import CopyState, Outcome, Reason
 
 RECIPE = 'name = "plain"\nversion = 1\nkind = "image"\n[[step]]\nop = "rescale"\n'
 
@@ -84,6 +84,20 @@ def test_a_released_object_is_never_sealed_over(world, make_ct) -> None:
         stored = tx.instances.get(Digest.of(cut))
     assert zone.get_content(stored.digest, stored.subject) == cut
     assert world.room.doctor().ok
+
+
+def test_bytes_that_a_door_turned_away_once_come_in_another_time(world, make_ct) -> None:
+    """Ignored for how they came (to another study's address), then sent as they should be; cut ones are a case."""
+    image, cut = make_ct("P1", 1, 1), make_ct("P1", 1, 2)[:-100]
+    with Reception(world.ports) as reception:
+        delivery = reception.open("stow")
+        problem = Reason("other-study", "of another study than the request says")
+        for data in (image, cut):
+            assert reception.take(delivery, Arrived("part", data, problem)).outcome is Outcome.IGNORED
+        taken = [reception.take(delivery, Arrived("part", data)).outcome for data in (image, image, cut, cut)]
+        reception.finish(delivery)
+    assert taken == [Outcome.STORED, Outcome.DUPLICATE, Outcome.QUARANTINED, Outcome.QUARANTINED]
+    assert [case.digest for case in world.room.quarantine()] == [Digest.of(cut)]
 
 
 def test_a_released_case_takes_over_from_the_current_revision(world, make_ct) -> None:

@@ -11,16 +11,15 @@ from filmroom.ids import Digest
 from filmroom.ingest.accept import accept
 from filmroom.ingest.sniff import kind
 from filmroom.ingest.sources import arrivals
-from filmroom.records import Accepted, Conflict, Decision, Duplicate, Ignored, Outcome, Quarantined
+from filmroom.records import Accepted, Decision, Duplicate, Ignored, Quarantined
 
 VECTORS = Path(__file__).resolve().parents[1] / "vectors" / "dicom"
 TINY = (VECTORS / "ct_tiny.dcm").read_bytes()
 CUT = (VECTORS / "cut_in_pixels.dcm").read_bytes()
-OTHER = Digest.of(b"something else")
 
 
-def decide(data: bytes, current: Digest | None = None, known: Outcome | None = None) -> Decision:
-    return accept(data, current=lambda _uid: current, known=lambda _digest: known)
+def decide(data: bytes, *, is_here: bool = False) -> Decision:
+    return accept(data, Digest.of(data), is_here=is_here)
 
 
 def test_a_new_instance_is_accepted() -> None:
@@ -29,28 +28,13 @@ def test_a_new_instance_is_accepted() -> None:
     assert decision.instance.sop_uid == "2.25.1001"
 
 
-@pytest.mark.parametrize("known", [Outcome.STORED, Outcome.DUPLICATE, Outcome.CONFLICT])
 @pytest.mark.parametrize("data", [TINY, CUT])
-def test_bytes_that_are_here_already_are_a_duplicate_whatever_they_are(data: bytes, known: Outcome) -> None:
-    assert decide(data, known=known) == Duplicate(Digest.of(data))
+def test_bytes_that_are_here_already_are_a_duplicate_whatever_they_are(data: bytes) -> None:
+    assert decide(data, is_here=True) == Duplicate(Digest.of(data))
 
 
-@pytest.mark.parametrize("known", [None, Outcome.QUARANTINED, Outcome.IGNORED])
-def test_bytes_that_were_refused_before_are_decided_again_the_same_way(known: Outcome | None) -> None:
-    assert decide(CUT, known=known) == decide(CUT)
-    assert isinstance(decide(CUT, known=known), Quarantined)
-    assert isinstance(decide(b"a letter", known=known), Ignored)
-
-
-def test_the_same_uid_with_other_bytes_is_a_conflict_and_with_the_same_bytes_a_duplicate() -> None:
-    conflict = decide(TINY, current=OTHER)
-    assert isinstance(conflict, Conflict)
-    assert conflict.current == OTHER
-    assert decide(TINY, current=Digest.of(TINY)) == Duplicate(Digest.of(TINY))
-
-
-def test_quarantine_comes_before_conflict() -> None:
-    decision = decide(CUT, current=OTHER)
+def test_what_is_cut_short_is_quarantined_with_what_could_be_read() -> None:
+    decision = decide(CUT)
     assert isinstance(decision, Quarantined)
     assert [reason.detail for reason in decision.reasons] == ["ends in the middle of Pixel Data: 100 of 128 bytes"]
     assert decision.instance is not None

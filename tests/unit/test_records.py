@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filmroom import records
-from filmroom.ids import Digest
+from filmroom.dimse.intake import Received
+from filmroom.flow.labels import LabelChange
+from filmroom.flow.query import Rows
+from filmroom.ids import Digest, Versioned
 from filmroom.records import (
     Accepted,
     Case,
@@ -27,6 +30,7 @@ from filmroom.records import (
     Quarantined,
     Reason,
     Severity,
+    Snapshot,
     StoredInstance,
 )
 
@@ -68,7 +72,7 @@ def holding(value: str) -> list[Any]:
     return [
         instance,
         Accepted(instance),
-        Conflict(instance, DIGEST),
+        Conflict(instance),
         Quarantined(DIGEST, reasons, instance),
         LedgerRow(position=1, name=value, digest=DIGEST, size_bytes=1, outcome=Outcome.QUARANTINED, reasons=reasons),
         Case(
@@ -92,6 +96,25 @@ def holding(value: str) -> list[Any]:
             modality="CT",
             state=records.InstanceState.CURRENT,
         ),
+        Snapshot(
+            ref=Versioned("chest-ct", 1),
+            id=DIGEST,
+            root=DIGEST,
+            definition=DIGEST,
+            project="lung",
+            where=f"patient_id = '{value}'",
+            instances=1,
+            series=1,
+            studies=1,
+            patients=1,
+            splits={},
+            label_sets=(),
+            frozen_at=MOMENT,
+            frozen_by="dana",
+        ),
+        Rows(level=Level.PATIENT, count=1, rows=({"patient_id": value},)),
+        LabelChange(level=Level.PATIENT, target=value, finding="nodule", before=None, after="yes"),
+        Received(sop_class="1.2", sop_uid=value, syntax="1.2", body=value.encode()),
         label,
         LabelEntry(position=1, label=label, at=MOMENT),
     ]

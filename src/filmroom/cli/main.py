@@ -14,7 +14,7 @@ from filmroom import __version__
 from filmroom.cli import access, archive, datasets, demo, evidence, ingest, network, research
 from filmroom.cli.session import FAILED, INTERRUPTED, UNAVAILABLE, USAGE, Session, exit_code
 from filmroom.errors import FilmroomError, Invalid
-from filmroom.settings import read_environment
+from filmroom.settings import Environment
 
 app = typer.Typer(
     add_completion=False,
@@ -41,7 +41,7 @@ def session(
     debug: Annotated[bool, typer.Option(help="Show where an error came from.")] = False,
 ) -> None:
     """Options that every command takes, before or after its name."""
-    where = room or read_environment().room
+    where = room or Environment().room
     if "://" in where:
         raise Invalid("rooms at a network address cannot be used from here yet", "give the room's folder")
     context.obj = Session(room=Path(where), actor=act_as, as_json=as_json, debug=debug)

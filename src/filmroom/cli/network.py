@@ -70,8 +70,8 @@ def pull(
         rate=_rate(rate),
         window=Window.parse(window) if window else None,
     )
-    with session.open() as room, Reception(room.serve("pull")) as reception:
-        pulled = pull_from(room.serve("pull"), reception, read_network(session.room), Endpoint.parse(source), wanted)
+    with session.open() as room, Reception(ports := room.serve("pull")) as reception:
+        pulled = pull_from(ports, reception, read_network(session.room), Endpoint.parse(source), wanted)
     session.answer(replace(pulled, series=tuple(each for each in pulled.series if each.state != "complete")))
     return DONE if pulled.is_complete else FAILED
 

@@ -19,7 +19,7 @@ committed.
 """
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
@@ -49,9 +49,9 @@ class Received:
     """One C-STORE request: what the command and the context say about the encoded data set."""
 
     sop_class: str
-    sop_uid: str
+    sop_uid: str = field(repr=False)
     syntax: str
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 class Intake:

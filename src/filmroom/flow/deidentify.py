@@ -7,7 +7,7 @@ interrupted run goes on where it stopped.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from filmroom.canon import canonical
@@ -55,7 +55,7 @@ class Made:
     """A copy on its way: the record, and the bytes when there are any."""
 
     copy: Copy
-    data: bytes | None
+    data: bytes | None = field(repr=False)
 
 
 def deidentify(ports: Ports, project: str, *, where: str = "") -> Run:

@@ -19,7 +19,7 @@ from filmroom.flow.project import open_project
 from filmroom.flow.sealed import SealedZone, project_subject
 from filmroom.ids import Digest, Versioned, Zone, check_name
 from filmroom.ports import Ports, Transaction
-from filmroom.records import CleanInstance, Copy, CopyState, Level, Member, Row, Snapshot, StoredInstance
+from filmroom.records import CleanInstance, Copy, CopyState, Member, Row, Snapshot, StoredInstance
 from filmroom.snapshot import manifest
 from filmroom.snapshot.manifest import Circumstances, Definition
 from filmroom.snapshot.split import parse_split, part_of
@@ -173,19 +173,10 @@ def _rows(ports: Ports, definition: Definition, cohort: _Cohort) -> list[Row]:
             commitment=derive.commitment(salts[clean.subject], clean.digest),
             attestation=clean.attestation,
             split=part_of(clean.subject, definition.split),
-            labels=ledgers.labels_of(_names(target), cohort.labels),
+            labels=ledgers.labels_of(target.names, cohort.labels),
         )
         for target, clean in cohort.pairs
     ]
-
-
-def _names(target: StoredInstance) -> dict[Level, str]:
-    return {
-        Level.PATIENT: target.subject,
-        Level.STUDY: target.study_uid,
-        Level.SERIES: target.series_uid,
-        Level.INSTANCE: target.sop_uid,
-    }
 
 
 def _members(rows: Sequence[Row], cohort: _Cohort) -> list[Member]:

@@ -1,6 +1,6 @@
 """labels: statements about images, imported into append-only sets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from filmroom.canon import digest_of
@@ -41,7 +41,7 @@ class LabelChange:
     """A target whose value for a finding differs between two versions; None where a side says nothing."""
 
     level: Level
-    target: str
+    target: str = field(repr=False)
     finding: str
     before: str | None
     after: str | None
@@ -150,5 +150,5 @@ def _ledger(tx: Transaction, name: str) -> list[LabelEntry]:
 
 def _targets(tx: Transaction, level: Level, text: str) -> set[str]:
     """Return what may be meant in the catalog, by what the archive calls it or by what a project calls it."""
-    sources = [each.digest for each in tx.instances.find(level, text)] or tx.copies.source_of_uid(text)
-    return {tx.instances.levels(source)[level] for source in sources}
+    found = tx.instances.find(level, text) or [tx.instances.get(source) for source in tx.copies.source_of_uid(text)]
+    return {each.names[level] for each in found}

@@ -1,7 +1,7 @@
 """query, columns: find patients, studies, series or instances in the catalog."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from filmroom.dicom.attributes import COLUMNS
 from filmroom.flow import evidence
@@ -13,7 +13,7 @@ from filmroom.records import Column, Level, Value
 class Rows:
     level: Level
     count: int
-    rows: tuple[dict[str, Value], ...]
+    rows: tuple[dict[str, Value], ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

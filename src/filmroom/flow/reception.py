@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Self
 
 from filmroom.canon import digest_of
-from filmroom.errors import NotFound
 from filmroom.flow import evidence
 from filmroom.flow.sealed import SealedZone, case_subject, patient_subject
 from filmroom.ids import Digest, Zone
@@ -102,8 +101,8 @@ class _Taken:
 
     delivery: Delivery
     position: int
-    name: str
-    data: bytes
+    name: str = field(repr=False)
+    data: bytes = field(repr=False)
     digest: Digest
     decision: Decision
 
@@ -225,14 +224,14 @@ class Reception:
         """Decide about each object by itself; what others or the same group say of it is settled in the transaction."""
         digests = [Digest.of(arrived.data) for _, arrived in group]
         with self._ports.catalog.read() as tx:
-            before = _before(tx, digests)
+            here = tx.instances.known(digests)
         positions: Counter[str] = Counter()
         taken = []
         for digest, (delivery, arrived) in zip(digests, group, strict=True):
             if arrived.problem is not None:
                 decision: Decision = Ignored(digest, arrived.problem)
             else:
-                decision = accept(arrived.data, current=lambda uid: None, known=before.get)
+                decision = accept(arrived.data, digest, is_here=digest in here)
             positions[delivery.batch.id] += 1
             position = delivery.position + positions[delivery.batch.id]
             taken.append(_Taken(delivery, position, arrived.name, arrived.data, digest, decision))
@@ -256,40 +255,26 @@ class Reception:
         self._zone.put(f"{below}{self._zone.name_of(taken.digest)}", _subject(self._ports, taken.decision), taken.data)
 
 
-def _before(tx: Transaction, digests: Sequence[Digest]) -> dict[Digest, Outcome]:
-    """What became of these bytes before; quarantined bytes that were released since are here like any others."""
-    before = {digest: outcome for digest, (outcome, _) in tx.batches.known(sorted(set(digests))).items()}
-    for digest in [digest for digest, outcome in before.items() if outcome is Outcome.QUARANTINED]:
-        try:
-            tx.instances.get(digest)
-        except NotFound:
-            continue
-        before[digest] = Outcome.STORED
-    return before
-
-
 def _is_kept(decision: Decision) -> bool:
-    return isinstance(decision, Accepted | Conflict | Quarantined)
+    return isinstance(decision, Accepted | Quarantined)
 
 
 def _settle(tx: Transaction, taken: Sequence[_Taken]) -> list[_Taken]:
-    """Decide again, now that nobody else can write: other writers and this very group may have come first."""
-    before = _before(tx, [each.digest for each in taken])
-    uids = [each.decision.instance.sop_uid for each in taken if isinstance(each.decision, Accepted | Conflict)]
-    current = tx.instances.current(uids)
-    here = {digest for digest, outcome in before.items() if outcome in (Outcome.STORED, Outcome.CONFLICT)}
+    """Settle, now that nobody else can write, what other writers and this very group brought before."""
+    accepted = [each.decision.instance for each in taken if isinstance(each.decision, Accepted)]
+    here = tx.instances.known([instance.digest for instance in accepted])
+    current = tx.instances.current([instance.sop_uid for instance in accepted])
     settled = []
     for each in taken:
         decision = each.decision
-        if isinstance(decision, Accepted | Conflict):
+        if isinstance(decision, Accepted):
             instance = decision.instance
             if instance.digest in here:
                 decision = Duplicate(instance.digest)
             else:
                 here.add(instance.digest)
-                revision = current.setdefault(instance.sop_uid, instance.digest)
-                same = revision == instance.digest
-                decision = Accepted(instance) if same else Conflict(instance, revision)
+                if current.setdefault(instance.sop_uid, instance.digest) != instance.digest:
+                    decision = Conflict(instance)
         settled.append(replace(each, decision=decision))
     return settled
 
@@ -315,7 +300,7 @@ def _catalog(ports: Ports, tx: Transaction, taken: Sequence[_Taken]) -> list[Led
         match each.decision:
             case Accepted(instance):
                 instances.append((instance, subject, batch, InstanceState.CURRENT))
-            case Conflict(instance, _):
+            case Conflict(instance):
                 instances.append((instance, subject, batch, InstanceState.CONFLICT))
                 cases.append(_case(ports, each, reasons, instance))
             case Quarantined(_, _, maybe):
@@ -323,7 +308,7 @@ def _catalog(ports: Ports, tx: Transaction, taken: Sequence[_Taken]) -> list[Led
             case Duplicate() | Ignored():
                 pass
     tx.instances.add(instances)
-    standing = set(tx.batches.known([case.digest for case in cases]))
+    standing = tx.cases.known([case.digest for case in cases])
     for case in cases:
         if case.digest not in standing:
             standing.add(case.digest)
@@ -361,7 +346,7 @@ def _verdict(decision: Decision) -> tuple[Outcome, tuple[Reason, ...]]:
 
 def _subject(ports: Ports, decision: Decision) -> str:
     match decision:
-        case Accepted(instance) | Conflict(instance, _):
+        case Accepted(instance) | Conflict(instance):
             return patient_subject(ports, instance.issuer, instance.patient_id, instance.study_uid)
         case Quarantined(digest, _, _) | Ignored(digest, _) | Duplicate(digest):
             return case_subject(ports, digest)

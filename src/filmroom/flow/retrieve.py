@@ -121,11 +121,7 @@ def series(ports: Ports, series_uid: str) -> Series:
     evidence.authorize(ports, "query", {"kind": "catalog", "id": Level.SERIES})
     with ports.catalog.read() as tx:
         cataloged = {each.sop_uid for each in tx.instances.find(Level.SERIES, series_uid)}
-        cases = {
-            case.instance.sop_uid
-            for case in tx.cases.all()
-            if case.instance is not None and case.instance.series_uid == series_uid
-        }
+        cases = tx.cases.sop_uids(series_uid)
     return Series(frozenset(cataloged), frozenset(cases - cataloged))
 
 

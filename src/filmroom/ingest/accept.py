@@ -1,17 +1,14 @@
-"""The decision about one received object: a pure function of its bytes and of what is here already.
+"""The decision about one received object by itself: a pure function of its bytes and of whether they are here already.
 
+Whether its SOP Instance UID is here with other bytes is settled where nobody else can write, in `flow.reception`.
 Decided by content only, never by name. Every object gets exactly one decision, and what claims to be DICOM and cannot
 be trusted is quarantined with every reason, never dropped.
 """
 
-from collections.abc import Callable
-
 from filmroom.dicom.parse import parse
 from filmroom.ids import Digest
 from filmroom.ingest.sniff import kind
-from filmroom.records import Accepted, Conflict, Decision, Duplicate, Ignored, Outcome, Quarantined, Reason
-
-_HERE = frozenset({Outcome.STORED, Outcome.DUPLICATE, Outcome.CONFLICT})
+from filmroom.records import Accepted, Duplicate, Ignored, Quarantined, Reason
 
 _WORDS = {
     "empty": "an empty file",
@@ -29,16 +26,13 @@ _WORDS = {
 }
 
 
-def accept(
-    data: bytes, *, current: Callable[[str], Digest | None], known: Callable[[Digest], Outcome | None]
-) -> Decision:
-    """Decide about one received object. Never raises for what the bytes hold.
+def accept(data: bytes, digest: Digest, *, is_here: bool) -> Accepted | Duplicate | Quarantined | Ignored:
+    """Decide about one received object with this digest. Never raises for what the bytes hold.
 
-    `current` returns the digest that is current for a SOP Instance UID; `known` returns what became of the same bytes
-    when they came before. Bytes that were quarantined or ignored before are decided again, the same way.
+    `is_here` says that the room has cataloged these bytes. Bytes that were quarantined or ignored before are decided
+    again, the same way.
     """
-    digest = Digest.of(data)
-    if known(digest) in _HERE:
+    if is_here:
         return Duplicate(digest)
     what = kind(data)
     if what == "dicomdir":
@@ -48,9 +42,4 @@ def accept(
     parsed = parse(data, digest=digest)
     if parsed.reasons or parsed.instance is None:
         return Quarantined(digest, parsed.reasons, parsed.instance)
-    revision = current(parsed.instance.sop_uid)
-    if revision is None:
-        return Accepted(parsed.instance)
-    if revision == digest:
-        return Duplicate(digest)
-    return Conflict(parsed.instance, revision)
+    return Accepted(parsed.instance)

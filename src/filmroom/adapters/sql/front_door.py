@@ -20,7 +20,7 @@ from filmroom.catalog.schema import data_key, ledger, quarantine_case
 from filmroom.errors import Refused
 from filmroom.ids import Digest, Zone
 from filmroom.ports import WrappedKey
-from filmroom.records import Batch, Case, CaseState, LedgerRow, Outcome, Reason
+from filmroom.records import Batch, Case, CaseState, LedgerRow, Outcome
 
 
 class SqlDataKeys:
@@ -86,14 +86,6 @@ class SqlBatches:
         rows = stream(self._connection, select(ledger).where(ledger.c.batch == batch).order_by(ledger.c.position))
         return map(_ledger_row, rows)
 
-    def known(self, digests: Sequence[Digest]) -> dict[Digest, tuple[Outcome, tuple[Reason, ...]]]:
-        first = select(func.min(ledger.c.pk).label("pk")).group_by(ledger.c.digest)
-        found: dict[Digest, tuple[Outcome, tuple[Reason, ...]]] = {}
-        keys = [row.pk for row in rows_in(self._connection, first, ledger.c.digest, digests)]
-        for row in rows_in(self._connection, select(ledger), ledger.c.pk, keys):
-            found[row.digest] = (row.outcome, reasons_from(row.reasons))
-        return found
-
 
 class SqlCases:
     """Implements `ports.Cases`."""
@@ -102,7 +94,8 @@ class SqlCases:
         self._connection = connection
 
     def add(self, case: Case) -> None:
-        add(self._connection, quarantine_case, [values_of(case)])
+        series_uid = None if case.instance is None else case.instance.series_uid
+        add(self._connection, quarantine_case, [{**values_of(case), "series_uid": series_uid}])
 
     def get(self, case: str) -> Case:
         row = self._connection.execute(select(quarantine_case).where(quarantine_case.c.id == case)).one_or_none()
@@ -113,6 +106,14 @@ class SqlCases:
         if state is not None:
             statement = statement.where(quarantine_case.c.state == state)
         return [_case(dict(row._mapping)) for row in self._connection.execute(statement)]
+
+    def known(self, digests: Sequence[Digest]) -> set[Digest]:
+        statement = select(quarantine_case.c.digest)
+        return {row.digest for row in rows_in(self._connection, statement, quarantine_case.c.digest, digests)}
+
+    def sop_uids(self, series_uid: str) -> set[str]:
+        statement = select(quarantine_case.c.instance).where(quarantine_case.c.series_uid == series_uid)
+        return {row.instance["sop_uid"] for row in self._connection.execute(statement)}
 
     def decide(self, case: str, state: CaseState, by: str, at: datetime, why: str) -> None:
         standing = quarantine_case.c.state == CaseState.OPEN
@@ -134,6 +135,6 @@ def _ledger_row(row: Row[*tuple[Any, ...]]) -> LedgerRow:
 
 
 def _case(row: dict[str, Any]) -> Case:
-    del row["pk"]
+    del row["pk"], row["series_uid"]
     documents = {"reasons": reasons_from(row["reasons"]), "instance": instance_from(row["instance"])}
     return Case(**{**row, **documents})

@@ -56,6 +56,10 @@ class SqlInstances:
         assert row is not None
         return _record(row)
 
+    def known(self, digests: Sequence[Digest]) -> set[Digest]:
+        statement, column = select(instance_table.c.digest), instance_table.c.digest
+        return {Digest.parse(row.digest) for row in rows_in(self._connection, statement, column, [*map(str, digests)])}
+
     def current(self, sop_uids: Sequence[str]) -> dict[str, Digest]:
         stored = {storable(uid): uid for uid in sop_uids}
         statement = select(instance_table.c.sop_uid, instance_table.c.digest).where(
@@ -78,15 +82,6 @@ class SqlInstances:
     def matching(self, where: str) -> Iterator[StoredInstance]:
         statement = _stored().where(compile_where(where, Level.INSTANCE))
         return map(_record, stream(self._connection, statement.order_by(*entity_order(Level.INSTANCE))))
-
-    def levels(self, digest: Digest) -> dict[Level, str]:
-        found = self.get(digest)
-        return {
-            Level.PATIENT: found.subject,
-            Level.STUDY: found.study_uid,
-            Level.SERIES: found.series_uid,
-            Level.INSTANCE: found.sop_uid,
-        }
 
     def find(self, level: Level, name: str) -> list[StoredInstance]:
         names = {

@@ -153,6 +153,7 @@ def _front_door() -> None:
         sa.Column("reasons", TEXT, nullable=False),
         sa.Column("state", TEXT, nullable=False),
         sa.Column("instance", TEXT),
+        sa.Column("series_uid", TEXT),
         sa.Column("decided_by", TEXT),
         sa.Column("decided_at", TEXT),
         sa.Column("why", TEXT),
@@ -161,6 +162,7 @@ def _front_door() -> None:
         sa.UniqueConstraint("id", name="uq_quarantine_case_id"),
     )
     op.create_index("ix_quarantine_case_digest", "quarantine_case", ["digest"])
+    op.create_index("ix_quarantine_case_series_uid", "quarantine_case", ["series_uid"])
     op.create_index("ix_quarantine_case_state", "quarantine_case", ["state"])
     op.create_table(
         "data_key",
@@ -214,6 +216,7 @@ def _boundary() -> None:
     op.create_index("ix_copy_series_uid", "copy", ["series_uid"])
     op.create_index("ix_copy_sop_uid", "copy", ["sop_uid"])
     op.create_index("ix_copy_source", "copy", ["source"])
+    op.create_index("ix_copy_state", "copy", ["state"])
     op.create_index("ix_copy_study_uid", "copy", ["study_uid"])
     op.create_table(
         "label_entry",
@@ -386,6 +389,7 @@ def _evidence() -> None:
         sa.Column("note", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("pk", name="pk_checkpoint"),
     )
+    op.create_index("ix_checkpoint_size", "checkpoint", ["size"])
     head = sa.table(
         "audit_head", sa.column("id", KEY), sa.column("size", INTEGER), sa.column("frontier", sa.LargeBinary())
     )

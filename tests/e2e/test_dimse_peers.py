@@ -21,9 +21,9 @@ from pydicom.uid import UID, CTImageStorage
 from pynetdicom import AE, evt
 
 from filmroom import wiring
+from filmroom.dicom.part10 import split
 from filmroom.dicom.walk import FAILURES
 from filmroom.dimse.config import Endpoint, Network, Peer, Service, Tls
-from filmroom.dimse.part10 import split
 from filmroom.dimse.pull import Wanted, pull
 from filmroom.dimse.serve import Door
 from filmroom.dimse.tls import calling

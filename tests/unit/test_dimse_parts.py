@@ -14,9 +14,9 @@ from pydicom.tag import Tag
 from pynetdicom.dsutils import decode, encode
 
 from filmroom.catalog.query import compile_where
+from filmroom.dicom.part10 import split, wrap
 from filmroom.dimse.config import Endpoint, Network, Peer, Service, Tls, read_network
 from filmroom.dimse.find import answers, question, uids
-from filmroom.dimse.part10 import split, wrap
 from filmroom.dimse.pull import Window, keys_of
 from filmroom.dimse.send import contexts_for
 from filmroom.dimse.serve import is_storage

@@ -23,14 +23,10 @@ from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
-from filmroom.dimse.part10 import split, wrap
+from filmroom.dicom.part10 import wrap
 from filmroom.errors import Denied, FilmroomError, Unavailable
 from filmroom.flow.reception import Arrived, Delivery, Receipt, Reception
-from filmroom.flow.retrieve import revisions
-from filmroom.flow.sealed import SealedZone
-from filmroom.ids import Zone
-from filmroom.ports import Ports
-from filmroom.records import LedgerRow, Outcome
+from filmroom.records import Outcome
 
 SUCCESS, AWAY, NOT_AUTHORISED = 0x0000, 0xA700, 0x0124
 KEPT_NOT_TRUSTED, NOTHING_TO_STORE, REFUSED, TOO_LARGE = 0xB007, 0xA900, 0xC001, 0xC010
@@ -41,7 +37,6 @@ _BY_OUTCOME = {
     Outcome.QUARANTINED: KEPT_NOT_TRUSTED,
     Outcome.IGNORED: NOTHING_TO_STORE,
 }
-_LARGEST_HEADER = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +52,9 @@ class Received:
 class Intake:
     """The objects of one association, as one delivery that is opened by the first of them. Thread-safe."""
 
-    def __init__(self, ports: Ports, reception: Reception, source: str) -> None:
-        self._ports = ports
+    def __init__(self, reception: Reception, source: str) -> None:
         self._reception = reception
         self._source = source
-        self._zone = SealedZone(ports, Zone.CLINICAL)
         self._lock = threading.Lock()
         self._delivery: Delivery | None = None
         self._closed = False
@@ -75,7 +68,7 @@ class Intake:
             try:
                 if self._delivery is None:
                     self._delivery = self._reception.open(self._source)
-                row = self._take(self._delivery, Arrived(received.sop_uid, self._bytes(received)))
+                row = self._reception.take(self._delivery, _arrived(received))
             except FilmroomError as error:
                 return refusal(error)
         return status(_BY_OUTCOME[row.outcome], " ".join(reason.code for reason in row.reasons))
@@ -93,32 +86,11 @@ class Intake:
                     # the objects are in; only the batch's closing line is missing, as after a crash
                     return
 
-    def _take(self, delivery: Delivery, arrived: Arrived) -> LedgerRow:
-        try:
-            return self._reception.take(delivery, arrived)
-        except Unavailable:
-            raise
-        except FilmroomError:
-            # it may be another sender's object in the same group that cannot be taken
-            return self._reception.take_all(delivery, [arrived])[0]
 
-    def _bytes(self, received: Received) -> bytes:
-        """Return the object as a file: the one that is here already when its data set is the same, else a new one.
-
-        The header is not the sender's, so it must not make a conflict out of the same data set from another door.
-        """
-        size = len(received.body)
-        for standing in revisions(self._ports, received.sop_uid, range(size, size + _LARGEST_HEADER)):
-            try:
-                data = self._zone.get_content(standing.digest, standing.subject)
-            except Unavailable:
-                raise
-            except FilmroomError:
-                continue
-            found = split(data)
-            if found.syntax in ("", received.syntax) and data[found.start :] == received.body:
-                return data
-        return wrap(received.body, sop_class=received.sop_class, sop_uid=received.sop_uid, syntax=received.syntax)
+def _arrived(received: Received) -> Arrived:
+    """Return the object as a file; its header is not the sender's, and does not make another object of it."""
+    data = wrap(received.body, sop_class=received.sop_class, sop_uid=received.sop_uid, syntax=received.syntax)
+    return Arrived(received.sop_uid, data, headed=received.sop_uid)
 
 
 def refusal(error: FilmroomError) -> Dataset:

@@ -220,7 +220,7 @@ def pull(
         listed = _listed(remote, wanted.keys)
     except _Failed as error:
         raise Unavailable(f"{endpoint} cannot be asked ({error})", "check its address and that it knows us") from None
-    intake = Intake(ports, reception, remote.source)
+    intake = Intake(reception, remote.source)
     pulled = []
     try:
         with ports.progress.task("pull", len(listed)) as advance:

@@ -17,8 +17,8 @@ from pynetdicom.dsutils import encode
 from pynetdicom.presentation import PresentationContext
 
 from filmroom.dicom.parse import read
+from filmroom.dicom.part10 import split
 from filmroom.dicom.walk import DEFLATED, EXPLICIT_LITTLE, IMPLICIT_LITTLE
-from filmroom.dimse.part10 import split
 from filmroom.errors import FilmroomError
 from filmroom.flow.retrieve import Held, Retrieval
 

@@ -133,7 +133,7 @@ class Door:
             association.acse.send_reject(_REJECTED, _BY_USER, _CALLER_UNKNOWN)
             association.kill()
             return
-        intake = Intake(self._ports, self._reception, peer.source)
+        intake = Intake(self._reception, peer.source)
         with self._lock:
             self._callers[association] = _Caller(peer, intake, Measure(self._network.max_object))
         roles = set(association.requestor.role_selection)

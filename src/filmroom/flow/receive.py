@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from filmroom.errors import Invalid, NotFound
-from filmroom.flow.reception import GROUP_BYTES, GROUP_OBJECTS, Arrived, Receipt, Reception
+from filmroom.flow.reception import GROUP_BYTES, GROUP_OBJECTS, Arrived, Receipt, Reception, Staged
 from filmroom.ids import Digest
 from filmroom.ingest import sources
 from filmroom.ports import Objects, Ports
@@ -36,11 +36,23 @@ def receive(
     with Reception(ports) as reception:
         delivery = reception.open(source, expected=expect)
         with ports.progress.task("import", total) as advance:
-            for group in _groups(chain(_from_paths(paths), *starmap(_from_store, stores.items()))):
-                rows = reception.take_all(delivery, group)
+            arrivals = chain(_from_paths(paths), *starmap(_from_store, stores.items()))
+            for staged in _one_ahead(reception.stage(delivery, group) for group in _groups(arrivals)):
+                rows = reception.take_staged(staged)
                 announced.difference_update(row.digest for row in rows)
                 advance(len(rows))
         return reception.finish(delivery, announced=frozenset(announced))
+
+
+def _one_ahead(staged: Iterator[Staged]) -> Iterator[Staged]:
+    """Yield each group when the next one is decided about: its bytes are being written meanwhile."""
+    before: Staged | None = None
+    for each in staged:
+        if before is not None:
+            yield before
+        before = each
+    if before is not None:
+        yield before
 
 
 def _from_paths(paths: Sequence[Path]) -> Iterator[Arrived]:

@@ -16,6 +16,8 @@ from types import TracebackType
 from typing import Self
 
 from filmroom.canon import digest_of
+from filmroom.dicom.part10 import split
+from filmroom.errors import FilmroomError, Unavailable
 from filmroom.flow import evidence
 from filmroom.flow.sealed import SealedZone, case_subject, patient_subject
 from filmroom.ids import Digest, Zone
@@ -36,6 +38,7 @@ from filmroom.records import (
     Permit,
     Quarantined,
     Reason,
+    StoredInstance,
 )
 
 GROUP_OBJECTS = 64
@@ -45,6 +48,7 @@ QUARANTINE = "quarantine/"
 """Where objects that are not trusted lie in the clinical zone, apart from those that are."""
 
 _WRITERS = 8
+_LARGEST_HEADER = 64 * 1024
 _ERASED = Reason("patient-erased", "this patient's keys were destroyed; nothing of theirs is taken in again")
 
 
@@ -76,11 +80,16 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """One object at the door: its bytes, or why there are none."""
+    """One object at the door: its bytes, or why there are none.
+
+    A door that made the file's header itself says the object's SOP Instance UID as `headed`: what is here already with
+    the same data set is then the same object, whatever its header says.
+    """
 
     name: str = field(repr=False)
     data: bytes = field(repr=False)
     problem: Reason | None = None
+    headed: str = field(default="", repr=False)
 
 
 @dataclass(slots=True)
@@ -97,14 +106,27 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """An object that was decided about, with its bytes still in hand."""
+    """An object that was decided about, and how much of it there is."""
 
     delivery: Delivery
-    position: int
     name: str = field(repr=False)
-    data: bytes = field(repr=False)
+    size: int
     digest: Digest
     decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Objects that were decided about and whose bytes are on their way to the store. Made by `Reception.stage`."""
+
+    taken: Sequence[_Taken]
+    writing: Sequence[Future[None]] = field(repr=False)
+
+    def written(self) -> Sequence[_Taken]:
+        """Return the objects when their bytes are durable. Raises what the store raises."""
+        for each in self.writing:
+            each.result()
+        return self.taken
 
 
 class Reception:
@@ -115,7 +137,7 @@ class Reception:
         self._zone = SealedZone(ports, Zone.CLINICAL)
         self._writers = ThreadPoolExecutor(_WRITERS, "filmroom-write")
         self._turn = threading.Lock()
-        self._waiting: queue.SimpleQueue[tuple[Delivery, Arrived, Future[LedgerRow]]] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[Staged, Future[LedgerRow]]] = queue.SimpleQueue()
 
     def __enter__(self) -> Self:
         return self
@@ -142,9 +164,11 @@ class Reception:
         return Delivery(batch, permit, ports.clock.monotonic())
 
     def take(self, delivery: Delivery, arrived: Arrived) -> LedgerRow:
-        """Take one object in, and return when it is durable. Callers that wait at the same time share a transaction."""
+        """Take one object in, and return when it is durable. Callers that come at the same time share a transaction."""
+        staged = self.stage(delivery, [arrived])
+        staged.written()
         answer: Future[LedgerRow] = Future()
-        self._waiting.put((delivery, arrived, answer))
+        self._waiting.put((staged, answer))
         # Whoever gets the turn serves everybody who waits; the others find their answer given.
         while not answer.done():
             with self._turn:
@@ -152,10 +176,18 @@ class Reception:
                     self._serve()
         return answer.result()
 
-    def take_all(self, delivery: Delivery, group: Sequence[Arrived]) -> list[LedgerRow]:
-        """Take a group in, in its order, and return when all of it is durable."""
+    def stage(self, delivery: Delivery, group: Sequence[Arrived]) -> Staged:
+        """Decide about a group, and begin to write its bytes; `take_staged` finishes it."""
+        taken = self._decide(delivery, group)
+        wanted = [(each, arrived) for each, arrived in zip(taken, group, strict=True) if _is_kept(each.decision)]
+        self._zone.ensure(_subject(self._ports, each.decision) for each, _ in wanted)
+        return Staged(taken, [self._writers.submit(self._put, each, arrived.data) for each, arrived in wanted])
+
+    def take_staged(self, staged: Staged) -> list[LedgerRow]:
+        """Take a staged group in, in its order, and return when all of it is durable."""
+        taken = staged.written()
         with self._turn:
-            return self._take([(delivery, arrived) for arrived in group])
+            return self._catalog(taken)
 
     def finish(self, delivery: Delivery, *, announced: frozenset[Digest] = frozenset()) -> Receipt:
         """Close a delivery. `announced` are digests that should have come and did not."""
@@ -178,63 +210,57 @@ class Reception:
 
     def _serve(self) -> None:
         """Take in what waits, up to a group; everybody gets an answer or the reason why there is none."""
-        group: list[tuple[Delivery, Arrived, Future[LedgerRow]]] = []
-        size = 0
-        while len(group) < GROUP_OBJECTS and size < GROUP_BYTES:
+        group: list[tuple[Staged, Future[LedgerRow]]] = []
+        while len(group) < GROUP_OBJECTS:
             try:
                 group.append(self._waiting.get_nowait())
             except queue.Empty:
                 break
-            size += len(group[-1][1].data)
-        if not group:
-            return
         try:
-            rows = self._take([(delivery, arrived) for delivery, arrived, _ in group])
+            self._answer(group)
         except BaseException as error:
             # Whatever it was, nobody may be left waiting for an answer.
-            for _, _, answer in group:
-                answer.set_exception(error)
+            for _, answer in group:
+                if not answer.done():
+                    answer.set_exception(error)
             if not isinstance(error, Exception):
                 raise
+
+    def _answer(self, group: Sequence[tuple[Staged, Future[LedgerRow]]]) -> None:
+        """Take a group in together; where that cannot be, each by itself, so that one does not stop the others."""
+        try:
+            rows = self._catalog([each for staged, _ in group for each in staged.taken])
+        except Unavailable:
+            raise
+        except FilmroomError:
+            if len(group) < 2:
+                raise
+            for one in group:
+                try:
+                    self._answer([one])
+                except FilmroomError as error:
+                    one[1].set_exception(error)
         else:
-            for (_, _, answer), row in zip(group, rows, strict=True):
+            for (_, answer), row in zip(group, rows, strict=True):
                 answer.set_result(row)
 
-    def _take(self, group: Sequence[tuple[Delivery, Arrived]]) -> list[LedgerRow]:
-        taken = self._decide(group)
-        self._store(taken)
-        with self._ports.catalog.write() as tx:
-            taken = _settle(tx, taken)
-            rows = _catalog(self._ports, tx, taken)
-            by_batch: dict[str, tuple[Delivery, list[LedgerRow]]] = {}
-            for each, row in zip(taken, rows, strict=True):
-                by_batch.setdefault(each.delivery.batch.id, (each.delivery, []))[1].append(row)
-            for batch, (delivery, lines) in by_batch.items():
-                tx.batches.add(batch, lines)
-                counts = _counts(Counter(line.outcome.value for line in lines))
-                outcome: dict[str, int | str] = {"state": "received", **counts, "ledger": str(digest_of(lines))}
-                evidence.record(tx, self._ports, delivery.permit, {"kind": "batch", "id": batch}, outcome)
-        for each, row in zip(taken, rows, strict=True):
-            each.delivery.position = each.position
-            each.delivery.tally.update({row.outcome.value: 1, "bytes": row.size_bytes})
-            each.delivery.reasons.update(reason.code for reason in row.reasons)
-        return rows
-
-    def _decide(self, group: Sequence[tuple[Delivery, Arrived]]) -> list[_Taken]:
+    def _decide(self, delivery: Delivery, group: Sequence[Arrived]) -> list[_Taken]:
         """Decide about each object by itself; what others or the same group say of it is settled in the transaction."""
-        digests = [Digest.of(arrived.data) for _, arrived in group]
+        digests = [Digest.of(arrived.data) for arrived in group]
         with self._ports.catalog.read() as tx:
-            here = tx.instances.known(digests)
-        positions: Counter[str] = Counter()
+            here = tx.instances.known([digest for digest, each in zip(digests, group, strict=True) if not each.headed])
+            standing = tx.instances.revisions([each.headed for each in group if each.headed])
         taken = []
-        for digest, (delivery, arrived) in zip(digests, group, strict=True):
+        for digest, arrived in zip(digests, group, strict=True):
+            revision, size = standing.get(arrived.headed), len(arrived.data)
             if arrived.problem is not None:
                 decision: Decision = Ignored(digest, arrived.problem)
+            elif revision is not None and (revision.digest == digest or self._is_same(arrived.data, revision)):
+                digest, size = revision.digest, revision.size_bytes
+                decision = Duplicate(digest)
             else:
                 decision = accept(arrived.data, digest, is_here=digest in here)
-            positions[delivery.batch.id] += 1
-            position = delivery.position + positions[delivery.batch.id]
-            taken.append(_Taken(delivery, position, arrived.name, arrived.data, digest, decision))
+            taken.append(_Taken(delivery, arrived.name, size, digest, decision))
         erased = self._zone.erased(_subject(self._ports, each.decision) for each in taken if _is_kept(each.decision))
         return [
             replace(each, decision=Quarantined(each.digest, (_ERASED,)))
@@ -243,20 +269,56 @@ class Reception:
             for each in taken
         ]
 
-    def _store(self, taken: Sequence[_Taken]) -> None:
-        """Make the bytes durable, each under its patient's key, or its case's when it is not trusted."""
-        wanted = [each for each in taken if _is_kept(each.decision)]
-        self._zone.ensure(_subject(self._ports, each.decision) for each in wanted)
-        for _ in self._writers.map(self._put, wanted):
-            pass
+    def _is_same(self, data: bytes, revision: StoredInstance) -> bool:
+        """Say whether a standing object has the data set of `data`, whose header was made at the door."""
+        if abs(revision.size_bytes - len(data)) > _LARGEST_HEADER:
+            return False
+        try:
+            standing = self._zone.get_content(revision.digest, revision.subject)
+        except Unavailable:
+            raise
+        except FilmroomError:
+            return False
+        theirs, ours = split(standing), split(data)
+        same_syntax = theirs.syntax in ("", ours.syntax)
+        return same_syntax and memoryview(standing)[theirs.start :] == memoryview(data)[ours.start :]
 
-    def _put(self, taken: _Taken) -> None:
+    def _put(self, taken: _Taken, data: bytes) -> None:
         below = QUARANTINE if isinstance(taken.decision, Quarantined) else ""
-        self._zone.put(f"{below}{self._zone.name_of(taken.digest)}", _subject(self._ports, taken.decision), taken.data)
+        self._zone.put(f"{below}{self._zone.name_of(taken.digest)}", _subject(self._ports, taken.decision), data)
+
+    def _catalog(self, taken: Sequence[_Taken]) -> list[LedgerRow]:
+        """Write ledger rows, instances, cases and a leaf for each delivery, in one transaction."""
+        with self._ports.catalog.write() as tx:
+            lines = _numbered(_settle(tx, taken))
+            rows = _catalog(self._ports, tx, lines)
+            by_batch: dict[str, tuple[Delivery, list[LedgerRow]]] = {}
+            for (_, each), row in zip(lines, rows, strict=True):
+                by_batch.setdefault(each.delivery.batch.id, (each.delivery, []))[1].append(row)
+            for batch, (delivery, ledger) in by_batch.items():
+                tx.batches.add(batch, ledger)
+                counts = _counts(Counter(line.outcome.value for line in ledger))
+                outcome: dict[str, int | str] = {"state": "received", **counts, "ledger": str(digest_of(ledger))}
+                evidence.record(tx, self._ports, delivery.permit, {"kind": "batch", "id": batch}, outcome)
+        for (position, each), row in zip(lines, rows, strict=True):
+            each.delivery.position = position
+            each.delivery.tally.update({row.outcome.value: 1, "bytes": row.size_bytes})
+            each.delivery.reasons.update(reason.code for reason in row.reasons)
+        return rows
 
 
 def _is_kept(decision: Decision) -> bool:
     return isinstance(decision, Accepted | Quarantined)
+
+
+def _numbered(taken: Sequence[_Taken]) -> list[tuple[int, _Taken]]:
+    """Give each object its place in its delivery, behind what that has brought so far."""
+    positions: Counter[str] = Counter()
+    lines = []
+    for each in taken:
+        positions[each.delivery.batch.id] += 1
+        lines.append((each.delivery.position + positions[each.delivery.batch.id], each))
+    return lines
 
 
 def _settle(tx: Transaction, taken: Sequence[_Taken]) -> list[_Taken]:
@@ -279,19 +341,19 @@ def _settle(tx: Transaction, taken: Sequence[_Taken]) -> list[_Taken]:
     return settled
 
 
-def _catalog(ports: Ports, tx: Transaction, taken: Sequence[_Taken]) -> list[LedgerRow]:
+def _catalog(ports: Ports, tx: Transaction, lines: Sequence[tuple[int, _Taken]]) -> list[LedgerRow]:
     """Write instances and cases, and return the ledger's rows."""
     rows: list[LedgerRow] = []
     instances: list[tuple[Instance, str, str, InstanceState]] = []
     cases: list[Case] = []
-    for each in taken:
+    for position, each in lines:
         outcome, reasons = _verdict(each.decision)
         rows.append(
             LedgerRow(
-                position=each.position,
+                position=position,
                 name=each.name,
                 digest=each.digest,
-                size_bytes=len(each.data),
+                size_bytes=each.size,
                 outcome=outcome,
                 reasons=reasons,
             )
@@ -308,7 +370,7 @@ def _catalog(ports: Ports, tx: Transaction, taken: Sequence[_Taken]) -> list[Led
             case Duplicate() | Ignored():
                 pass
     tx.instances.add(instances)
-    standing = tx.cases.known([case.digest for case in cases])
+    standing = tx.cases.known([case.digest for case in cases]) if cases else set()
     for case in cases:
         if case.digest not in standing:
             standing.add(case.digest)
@@ -321,7 +383,7 @@ def _case(ports: Ports, taken: _Taken, reasons: tuple[Reason, ...], instance: In
         id=f"case-{ports.entropy.draw(6).hex()}",
         name=taken.name,
         digest=taken.digest,
-        size_bytes=len(taken.data),
+        size_bytes=taken.size,
         batch=taken.delivery.batch.id,
         subject=_subject(ports, taken.decision),
         reasons=reasons,

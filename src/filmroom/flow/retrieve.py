@@ -125,12 +125,6 @@ def series(ports: Ports, series_uid: str) -> Series:
     return Series(frozenset(cataloged), frozenset(cases - cataloged))
 
 
-def revisions(ports: Ports, sop_uid: str, sizes: range) -> list[StoredInstance]:
-    """Return the current revision of a SOP Instance UID if its size lies in `sizes`, for a door that compares content."""
-    with ports.catalog.read() as tx:
-        return [each for each in tx.instances.find(Level.INSTANCE, sop_uid) if each.size_bytes in sizes]
-
-
 def _held(tx: Transaction, column: str, uids: Sequence[str]) -> Iterator[Held]:
     for start in range(0, len(uids), _AT_ONCE):
         where = f"{column} IN ({_list(uids[start : start + _AT_ONCE])})"

@@ -66,6 +66,8 @@ class SealedZone:
     def erased(self, subjects: Iterable[str]) -> set[str]:
         """Return those of the subjects whose key was destroyed."""
         asked = sorted(set(subjects) - self._opened.keys())
+        if not asked:
+            return set()
         with self._ports.catalog.read() as tx:
             known = tx.keys.get(self._zone, asked)
         return {subject for subject, key in known.items() if key.wrapped is None}

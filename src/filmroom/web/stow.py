@@ -184,7 +184,7 @@ def _take(reception: Reception, delivery: Delivery, part: _Part, data: bytes, st
         if study and who.study_uid and who.study_uid != study:
             problem, failure = Reason("other-study", "of another study than the request says"), OTHER_STUDY
     try:
-        row = _row(reception, delivery, Arrived(name, data, problem))
+        row = reception.take(delivery, Arrived(name, data, problem))
     except Unavailable:
         return Answered(who, NO_ROOM, is_away=True)
     except Denied:
@@ -192,16 +192,6 @@ def _take(reception: Reception, delivery: Delivery, part: _Part, data: bytes, st
     except FilmroomError:
         return Answered(who, PROCESSING)
     return Answered(who, failure) if failure else _answered(who, row)
-
-
-def _row(reception: Reception, delivery: Delivery, arrived: Arrived) -> LedgerRow:
-    try:
-        return reception.take(delivery, arrived)
-    except (Unavailable, Denied):
-        raise
-    except FilmroomError:
-        # it may be another sender's object in the same group that cannot be taken
-        return reception.take_all(delivery, [arrived])[0]
 
 
 def _answered(who: Identity | None, row: LedgerRow) -> Answered:

@@ -68,6 +68,12 @@ class SqlInstances:
         found = rows_in(self._connection, statement, instance_table.c.sop_uid, list(stored))
         return {stored[row.sop_uid]: Digest.parse(row.digest) for row in found}
 
+    def revisions(self, sop_uids: Sequence[str]) -> dict[str, StoredInstance]:
+        stored = {storable(uid): uid for uid in sop_uids}
+        statement = _stored().where(instance_table.c.state == InstanceState.CURRENT)
+        found = rows_in(self._connection, statement, instance_table.c.sop_uid, list(stored))
+        return {stored[row.sop_uid]: _record(row) for row in found}
+
     def set_state(self, digest: Digest, state: InstanceState) -> None:
         statement = update(instance_table).where(instance_table.c.digest == str(digest)).values(state=state)
         if self._connection.execute(statement).rowcount == 0:

@@ -14,7 +14,7 @@ from pydicom.tag import Tag
 from pynetdicom.dsutils import decode, encode
 
 from filmroom.catalog.query import compile_where
-from filmroom.dicom.part10 import split, wrap
+from filmroom.dicom.part10 import header, split
 from filmroom.dimse.config import Endpoint, Network, Peer, Service, Tls, read_network
 from filmroom.dimse.find import answers, question, uids
 from filmroom.dimse.pull import Window, keys_of
@@ -41,7 +41,7 @@ def test_a_wrapped_data_set_is_found_again_whatever_its_bytes(
     body: bytes, sop_class: str, uid: str, syntax: str
 ) -> None:
     body = b"\x08\x00" + body
-    data = wrap(body, sop_class=sop_class, sop_uid=uid, syntax=syntax)
+    data = header(sop_class=sop_class, sop_uid=uid, syntax=syntax) + body
     found = split(data)
     assert data[found.start :] == body and found.syntax == syntax
     meta = pydicom.dcmread(BytesIO(data[: found.start]), force=True).file_meta

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filmroom import records
-from filmroom.dimse.intake import Received
+from filmroom.dimse.storing import Sent
 from filmroom.flow.labels import LabelChange
 from filmroom.flow.query import Rows
 from filmroom.ids import Digest, Versioned
@@ -114,7 +114,7 @@ def holding(value: str) -> list[Any]:
         ),
         Rows(level=Level.PATIENT, count=1, rows=({"patient_id": value},)),
         LabelChange(level=Level.PATIENT, target=value, finding="nodule", before=None, after="yes"),
-        Received(sop_class="1.2", sop_uid=value, syntax="1.2", body=value.encode()),
+        Sent(sop_class="1.2", sop_uid=value, data=value.encode()),
         label,
         LabelEntry(position=1, label=label, at=MOMENT),
     ]

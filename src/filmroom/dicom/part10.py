@@ -20,8 +20,8 @@ class Split:
     syntax: str
 
 
-def wrap(body: bytes, *, sop_class: str, sop_uid: str, syntax: str) -> bytes:
-    """Return the Part 10 file of an encoded data set; `body` goes into it unchanged."""
+def header(*, sop_class: str, sop_uid: str, syntax: str) -> bytes:
+    """Return what goes before an encoded data set to make a Part 10 file of it."""
     group = b"".join(
         (
             _element(0x0001, b"OB", b"\0\1"),
@@ -32,8 +32,7 @@ def wrap(body: bytes, *, sop_class: str, sop_uid: str, syntax: str) -> bytes:
             _element(0x0013, b"SH", IMPLEMENTATION_VERSION.encode()),
         )
     )
-    length = _element(0x0000, b"UL", struct.pack("<L", len(group)))
-    return b"".join((bytes(128), b"DICM", length, group, body))
+    return b"".join((bytes(128), b"DICM", _element(0x0000, b"UL", struct.pack("<L", len(group))), group))
 
 
 def split(data: bytes) -> Split:

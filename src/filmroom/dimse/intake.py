@@ -1,4 +1,4 @@
-"""One association's objects on their way in: a data set becomes a Part 10 file, the reception takes it, a status answers.
+"""One association's objects on their way in: the reception takes each, and a status answers.
 
 Success is answered only after the reception returned, so what the sender heard of is durable. The answers:
 
@@ -19,15 +19,14 @@ committed.
 """
 
 import threading
-from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
-from filmroom.dicom.part10 import wrap
 from filmroom.errors import Denied, FilmroomError, Unavailable
 from filmroom.flow.reception import Arrived, Delivery, Receipt, Reception
 from filmroom.records import Outcome
 
+_LONGEST_COMMENT = 64
 SUCCESS, AWAY, NOT_AUTHORISED = 0x0000, 0xA700, 0x0124
 KEPT_NOT_TRUSTED, NOTHING_TO_STORE, REFUSED, TOO_LARGE = 0xB007, 0xA900, 0xC001, 0xC010
 _BY_OUTCOME = {
@@ -37,16 +36,6 @@ _BY_OUTCOME = {
     Outcome.QUARANTINED: KEPT_NOT_TRUSTED,
     Outcome.IGNORED: NOTHING_TO_STORE,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """One C-STORE request: what the command and the context say about the encoded data set."""
-
-    sop_class: str
-    sop_uid: str = field(repr=False)
-    syntax: str
-    body: bytes = field(repr=False)
 
 
 class Intake:
@@ -60,18 +49,21 @@ class Intake:
         self._closed = False
         self.receipt: Receipt | None = None
 
-    def store(self, received: Received) -> Dataset:
-        """Take one object in and return the status to answer, with a comment of reason codes. Never raises ours."""
+    def store(self, sop_uid: str, data: bytes) -> tuple[int, str]:
+        """Take in a file whose header was made at the door. Returns the status to answer, and reason codes as a comment.
+
+        Never raises an error of ours.
+        """
         with self._lock:
             if self._closed:
-                return status(AWAY, "the association is over")
+                return AWAY, "the association is over"
             try:
                 if self._delivery is None:
                     self._delivery = self._reception.open(self._source)
-                row = self._reception.take(self._delivery, _arrived(received))
+                row = self._reception.take(self._delivery, Arrived(sop_uid, data, headed=sop_uid))
             except FilmroomError as error:
                 return refusal(error)
-        return status(_BY_OUTCOME[row.outcome], " ".join(reason.code for reason in row.reasons))
+        return _BY_OUTCOME[row.outcome], " ".join(reason.code for reason in row.reasons)[:_LONGEST_COMMENT]
 
     def finish(self) -> None:
         """Close the delivery, after the object that is on its way in now. Finishing twice changes nothing."""
@@ -87,21 +79,15 @@ class Intake:
                     return
 
 
-def _arrived(received: Received) -> Arrived:
-    """Return the object as a file; its header is not the sender's, and does not make another object of it."""
-    data = wrap(received.body, sop_class=received.sop_class, sop_uid=received.sop_uid, syntax=received.syntax)
-    return Arrived(received.sop_uid, data, headed=received.sop_uid)
-
-
-def refusal(error: FilmroomError) -> Dataset:
-    """Return the status that answers for an error of ours."""
+def refusal(error: FilmroomError) -> tuple[int, str]:
+    """Return the status that answers for an error of ours, and a comment."""
     match error:
         case Unavailable():
-            return status(AWAY, error.code)
+            return AWAY, error.code
         case Denied():
-            return status(NOT_AUTHORISED, error.code)
+            return NOT_AUTHORISED, error.code
         case _:
-            return status(REFUSED, error.code)
+            return REFUSED, error.code
 
 
 def status(code: int, comment: str = "") -> Dataset:
@@ -109,5 +95,5 @@ def status(code: int, comment: str = "") -> Dataset:
     answer = Dataset()
     answer.Status = code
     if comment:
-        answer.ErrorComment = comment[:64]
+        answer.ErrorComment = comment[:_LONGEST_COMMENT]
     return answer

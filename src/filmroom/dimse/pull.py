@@ -20,8 +20,9 @@ from pynetdicom.presentation import PresentationContext
 
 from filmroom.dicom import values, walk
 from filmroom.dicom.attributes import COLUMNS
+from filmroom.dicom.part10 import header
 from filmroom.dimse.config import Endpoint, Network, Peer
-from filmroom.dimse.intake import Intake, Received, status
+from filmroom.dimse.intake import Intake, status
 from filmroom.dimse.serve import FIND, GET, MOVE, application, call_options
 from filmroom.dimse.wire import hush
 from filmroom.errors import FilmroomError, Invalid, Unavailable
@@ -358,13 +359,13 @@ def _storing(intake: Intake, rate: float, wait: Callable[[float], object]) -> Ca
         data = getattr(request, "DataSet", None)
         if data is None:
             return status(0xC001, "empty")
-        received = Received(
+        sop_uid = str(getattr(request, "AffectedSOPInstanceUID", ""))
+        head = header(
             sop_class=str(getattr(request, "AffectedSOPClassUID", "")),
-            sop_uid=str(getattr(request, "AffectedSOPInstanceUID", "")),
+            sop_uid=sop_uid,
             syntax=str(event.context.transfer_syntax),
-            body=data.getvalue(),
         )
-        return intake.store(received)
+        return status(*intake.store(sop_uid, head + data.getvalue()))
 
     return store
 

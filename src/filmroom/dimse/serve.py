@@ -15,7 +15,6 @@ from pydicom.uid import UID
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import N_ACTION_RSP
-from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
 from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
 from pynetdicom.presentation import PresentationContext
@@ -27,10 +26,11 @@ from filmroom.dicom.walk import EXPLICIT_BIG, EXPLICIT_LITTLE, FAILURES, IMPLICI
 from filmroom.dimse import commit
 from filmroom.dimse.config import Endpoint, Network, Peer, Service
 from filmroom.dimse.find import answers, question, uids
-from filmroom.dimse.intake import NOT_AUTHORISED, REFUSED, TOO_LARGE, Intake, Received, refusal, status
+from filmroom.dimse.intake import AWAY, NOT_AUTHORISED, REFUSED, TOO_LARGE, Intake, refusal, status
 from filmroom.dimse.send import Outgoing, contexts_for, sends_stored
+from filmroom.dimse.storing import Sent, StoringSocket
 from filmroom.dimse.tls import accepting, calling
-from filmroom.dimse.wire import Listener, Measure, address_of, hush, let_go, tune
+from filmroom.dimse.wire import Listener, address_of, hush, let_go, tune
 from filmroom.errors import FilmroomError, Unavailable
 from filmroom.flow.reception import Reception
 from filmroom.flow.retrieve import Retrieval, committed, find, retrieve
@@ -44,6 +44,9 @@ _PLAIN = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG)
 _RIGHTS = {FIND: Service.QUERY, MOVE: Service.RETRIEVE, GET: Service.RETRIEVE, commit.SOP_CLASS: Service.STORE}
 _PENDING, _PENDING_PARTLY, _CANCEL, _WRONG_IDENTIFIER, _NO_DESTINATION = 0xFF00, 0xFF01, 0xFE00, 0xA900, 0xA801
 _REJECTED, _BY_USER, _CALLER_UNKNOWN = 1, 1, 3
+_REJECTED_FOR_NOW, _BY_PROVIDER, _LIMIT_EXCEEDED = 2, 3, 2
+_MOST_CONNECTIONS = 512  # those that have not said yet who they are count too
+_SPARE = 2**20
 _AFTER_ANSWER = 0.2
 
 Answer: TypeAlias = tuple[int | Dataset, Dataset | None]
@@ -55,7 +58,6 @@ class _Caller:
 
     peer: Peer
     intake: Intake
-    measure: Measure
     report: tuple[int, Dataset] | None = None
 
 
@@ -71,6 +73,7 @@ class Door:
         self._callers: dict[Association, _Caller] = {}
         self._ae = application(network, endpoint.title)
         self._ae.require_called_aet = True
+        self._ae.maximum_associations = _MOST_CONNECTIONS
         self._ae.add_supported_context(VERIFICATION)  # the least; each caller's own are set when it calls
 
     def start(self) -> Endpoint:
@@ -106,12 +109,10 @@ class Door:
 
     def _handlers(self) -> list[evt.EventHandlerType]:
         return [
-            (evt.EVT_CONN_OPEN, tune, [self._network.max_pdu or self._network.max_object]),
+            (evt.EVT_CONN_OPEN, self._on_open),
             (evt.EVT_REQUESTED, self._on_request),
             (evt.EVT_SOP_COMMON, _on_common),
-            (evt.EVT_PDU_RECV, self._on_pdu),
             (evt.EVT_C_ECHO, lambda event: 0x0000),
-            (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_C_FIND, self._on_find),
             (evt.EVT_C_GET, self._on_get),
             (evt.EVT_C_MOVE, self._on_move),
@@ -124,6 +125,19 @@ class Door:
 
     # -- the association ---------------------------------------------------------------------------------------
 
+    def _on_open(self, event: Event) -> None:
+        plain = event.assoc.dul.socket
+        if plain is not None:
+            limits = self._network
+            event.assoc.dul.socket = StoringSocket(
+                plain,
+                self._store,
+                is_storage,
+                largest_pdu=(limits.max_pdu or limits.max_object) + _SPARE,
+                largest_object=limits.max_object,
+                patience=limits.timeout,
+            )
+
     def _on_request(self, event: Event) -> None:
         association = event.assoc
         primitive = association.requestor.primitive
@@ -133,17 +147,17 @@ class Door:
             association.acse.send_reject(_REJECTED, _BY_USER, _CALLER_UNKNOWN)
             association.kill()
             return
-        intake = Intake(self._reception, peer.source)
         with self._lock:
-            self._callers[association] = _Caller(peer, intake, Measure(self._network.max_object))
+            is_full = len(self._callers) >= self._network.max_associations
+            if not is_full:
+                self._callers[association] = _Caller(peer, Intake(self._reception, peer.source))
+        if is_full:
+            association.acse.send_reject(_REJECTED_FOR_NOW, _BY_PROVIDER, _LIMIT_EXCEEDED)
+            association.kill()
+            return
         roles = set(association.requestor.role_selection)
         association.acceptor.supported_contexts = _contexts(_offered(association), roles, peer)
         sends_stored(association)
-
-    def _on_pdu(self, event: Event) -> None:
-        caller = self._callers.get(event.assoc)
-        if caller is not None:
-            caller.measure.look(event)
 
     def _on_end(self, event: Event) -> None:
         with self._lock:
@@ -161,25 +175,15 @@ class Door:
 
     # -- storing -----------------------------------------------------------------------------------------------
 
-    def _on_store(self, event: Event) -> Dataset:
-        try:
-            caller = self._caller(event)
-        except FilmroomError as error:
-            return refusal(error)
-        request = event.request
-        assert isinstance(request, C_STORE)
-        body = request.DataSet.getvalue() if request.DataSet is not None else b""
-        if caller.measure.was_over(len(body)):
-            return status(TOO_LARGE, "too-large")
+    def _store(self, association: Association, sent: Sent) -> tuple[int, str]:
+        caller = self._callers.get(association)
+        if caller is None:
+            return AWAY, "the association is over"
+        if sent.data is None:
+            return TOO_LARGE, "too-large"
         if Service.STORE not in caller.peer.may:
-            return status(NOT_AUTHORISED, "may-not-store")
-        received = Received(
-            sop_class=str(request.AffectedSOPClassUID),
-            sop_uid=str(request.AffectedSOPInstanceUID),
-            syntax=str(event.context.transfer_syntax),
-            body=body,
-        )
-        return caller.intake.store(received)
+            return NOT_AUTHORISED, "may-not-store"
+        return caller.intake.store(sent.sop_uid, sent.data)
 
     def _on_action(self, event: Event) -> Answer:
         try:
@@ -187,7 +191,7 @@ class Door:
             asked = commit.wish(event.action_information, event.action_type)
             answered = committed(self._ports, asked.objects, to=caller.peer.title)
         except FilmroomError as error:
-            return refusal(error), None
+            return status(*refusal(error)), None
         except FAILURES:
             return status(REFUSED, "unreadable"), None
         caller.report = commit.report(asked, answered, self._endpoint.title)
@@ -222,7 +226,7 @@ class Door:
                 to = caller.peer.title
                 rows = find(self._ports, asked.where, asked.level, select=asked.select, related=asked.related, to=to)
         except FilmroomError as error:
-            yield (_WRONG_IDENTIFIER if error.code == "invalid" else refusal(error)), None
+            yield (_WRONG_IDENTIFIER if error.code == "invalid" else status(*refusal(error))), None
             return
         except FAILURES:
             yield _WRONG_IDENTIFIER, None
@@ -270,7 +274,7 @@ class Door:
             level, wanted = uids(event.identifier)
             return retrieve(self._ports, level, wanted, to=caller.peer.title)
         except FilmroomError as error:
-            return status(_WRONG_IDENTIFIER, error.code) if error.code == "invalid" else refusal(error)
+            return status(_WRONG_IDENTIFIER, error.code) if error.code == "invalid" else status(*refusal(error))
         except FAILURES:
             return status(_WRONG_IDENTIFIER, "unreadable")
 

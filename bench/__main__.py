@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.figures import print_table
 
-NAMES = ("ingest", "loader")
+NAMES = ("ingest", "network", "loader")
 
 
 def main() -> int:

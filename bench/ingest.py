@@ -1,13 +1,8 @@
 """Folder import beside a plain loop that reads, hashes, seals and writes the same bytes, and beside Orthanc."""
 
 import hashlib
-import json
 import os
 import shutil
-import socket
-import subprocess
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +10,7 @@ from pathlib import Path
 
 from bench.figures import Figure, compared, seconds
 from bench.images import write_series
+from bench.peers import Server, find_orthanc, orthanc
 from filmroom.crypto.seal import seal
 from filmroom.wiring import init, open_room
 
@@ -43,12 +39,13 @@ def run(work: Path) -> Iterator[Figure]:
             Figure(what="first import", value=first, unit=""),
             10,
         )
-    orthanc = shutil.which("Orthanc", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if orthanc is None:
+    if find_orthanc() is None:
         yield Figure(what="Orthanc", value=0, unit="", note="not installed: apt-get install orthanc")
         return
-    rate = COUNT / _orthanc_upload(orthanc, files, work)
-    peer = Figure(what="Orthanc, REST upload by 4 clients", value=rate, unit="instances/s")
+    with orthanc(work / "orthanc") as server:
+        peer = Figure(
+            what="Orthanc, REST upload by 4 clients", value=COUNT / _upload(server, files), unit="instances/s"
+        )
     yield peer
     yield compared("filmroom import", first, "instances/s", peer, 5)
 
@@ -70,44 +67,10 @@ def _plain_loop(files: list[Path], work: Path) -> float:
     return copied
 
 
-def _orthanc_upload(orthanc: str, files: list[Path], work: Path) -> float:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = work / "orthanc"
-    folder.mkdir()
-    settings = {
-        "StorageDirectory": str(folder),
-        "IndexDirectory": str(folder),
-        "HttpPort": port,
-        "DicomServerEnabled": False,
-        "RemoteAccessAllowed": False,
-        "Plugins": [],
-    }
-    (folder / "orthanc.json").write_text(json.dumps(settings))
-    process = subprocess.Popen(
-        [orthanc, str(folder / "orthanc.json")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait(f"{address}/system")
+def _upload(server: Server, files: list[Path]) -> float:
+    def upload(file: Path) -> None:
+        request = urllib.request.Request(server.rest, data=file.read_bytes(), method="POST")
+        urllib.request.urlopen(request).read()
 
-        def upload(file: Path) -> None:
-            request = urllib.request.Request(f"{address}/instances", data=file.read_bytes(), method="POST")
-            urllib.request.urlopen(request).read()
-
-        with ThreadPoolExecutor(4) as pool:
-            return seconds(lambda: list(pool.map(upload, files)))
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait(address: str) -> None:
-    for _ in range(200):
-        try:
-            urllib.request.urlopen(address).read()
-            return
-        except urllib.error.URLError:
-            time.sleep(0.1)
-    raise RuntimeError("Orthanc did not come up")
+    with ThreadPoolExecutor(4) as pool:
+        return seconds(lambda: list(pool.map(upload, files)))

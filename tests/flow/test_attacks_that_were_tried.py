@@ -93,8 +93,8 @@ def test_bytes_that_a_door_turned_away_once_come_in_another_time(world, make_ct)
         delivery = reception.open("stow")
         problem = Reason("other-study", "of another study than the request says")
         for data in (image, cut):
-            assert reception.take(delivery, Arrived("part", data, problem)).outcome is Outcome.IGNORED
-        taken = [reception.take(delivery, Arrived("part", data)).outcome for data in (image, image, cut, cut)]
+            assert reception.take(delivery, Arrived("part", data, problem)).row.outcome is Outcome.IGNORED
+        taken = [reception.take(delivery, Arrived("part", data)).row.outcome for data in (image, image, cut, cut)]
         reception.finish(delivery)
     assert taken == [Outcome.STORED, Outcome.DUPLICATE, Outcome.QUARANTINED, Outcome.QUARANTINED]
     assert [case.digest for case in world.room.quarantine()] == [Digest.of(cut)]
@@ -194,7 +194,7 @@ def test_many_senders_share_a_transaction_and_each_gets_an_answer(world, make_ct
         delivery = reception.open("ct-1")
         rows = []
         threads = [
-            threading.Thread(target=lambda image=image: rows.append(reception.take(delivery, Arrived("x", image))))
+            threading.Thread(target=lambda image=image: rows.append(reception.take(delivery, Arrived("x", image)).row))
             for image in images
         ]
         for thread in threads:

@@ -8,10 +8,11 @@ import pytest
 from anyio import CapacityLimiter
 from fastapi import FastAPI
 
+from filmroom.adapters.system import SystemClock
 from filmroom.errors import Unavailable
-from filmroom.flow.reception import Arrived, Delivery, Reception
+from filmroom.flow.reception import Arrived, Delivery, Reception, Taken
+from filmroom.flow.visits import Visits
 from filmroom.ports import Ports
-from filmroom.records import LedgerRow
 from filmroom.web.app import create_app
 from filmroom.web.stow import Answered, Limits, Store, status
 from filmroom.wiring import init, open_room
@@ -31,11 +32,15 @@ def stored(reception: Reception, parts: list[bytes], limits: Limits) -> list[Ans
         yield b"--b--"
 
     async def run() -> list[Answered]:
-        store = Store(reception, "test", "", limits, CapacityLimiter(4))
+        store = Store(reception, visits, "", limits, CapacityLimiter(4))
         await store.take_parts(body(), "b")
         return await store.finish()
 
-    return asyncio.run(run())
+    visits = Visits(reception, SystemClock(), "test")
+    try:
+        return asyncio.run(run())
+    finally:
+        visits.close()
 
 
 def test_a_part_over_the_limit_fails_and_the_others_go_on(ports: Ports, pydicom_files: Path) -> None:
@@ -48,7 +53,7 @@ def test_a_part_over_the_limit_fails_and_the_others_go_on(ports: Ports, pydicom_
 
 def test_when_the_room_does_not_answer_nothing_is_said_to_be_stored(ports: Ports) -> None:
     class Away(Reception):
-        def take(self, delivery: Delivery, arrived: Arrived) -> LedgerRow:
+        def take(self, delivery: Delivery, arrived: Arrived) -> Taken:
             raise Unavailable("the catalog does not answer", "try again")
 
     with Away(ports) as reception:
@@ -60,7 +65,7 @@ def test_when_the_room_does_not_answer_nothing_is_said_to_be_stored(ports: Ports
 
 def test_a_defect_in_the_core_is_not_taken_for_an_answer(ports: Ports) -> None:
     class Broken(Reception):
-        def take(self, delivery: Delivery, arrived: Arrived) -> LedgerRow:
+        def take(self, delivery: Delivery, arrived: Arrived) -> Taken:
             raise ZeroDivisionError
 
     with Broken(ports) as reception, pytest.raises(ZeroDivisionError):
@@ -69,7 +74,8 @@ def test_a_defect_in_the_core_is_not_taken_for_an_answer(ports: Ports) -> None:
 
 def test_a_client_that_falls_silent_is_not_waited_for(ports: Ports) -> None:
     with Reception(ports) as reception:
-        assert asyncio.run(_posted_and_silent(create_app(ports, reception, Limits(silent_seconds=0.1)))) == 408
+        app = create_app(ports, reception, Visits(reception, ports.clock, "test"), Limits(silent_seconds=0.1))
+        assert asyncio.run(_posted_and_silent(app)) == 408
 
 
 async def _posted_and_silent(app: FastAPI) -> int:

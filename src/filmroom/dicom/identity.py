@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pydicom.tag import Tag
 
 from filmroom.dicom import values, walk
+from filmroom.records import Instance
 
 _FIRST_BYTES = 64 * 1024
 _KEYWORDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -26,6 +27,13 @@ def identify(data: bytes) -> Identity:
     if not all(found) and len(data) > _FIRST_BYTES:
         found = _uids(data)
     return Identity(*found)
+
+
+def of(instance: Instance | None) -> Identity | None:
+    """Return the UIDs of what was read already."""
+    if instance is None:
+        return None
+    return Identity(instance.sop_class, instance.sop_uid, instance.study_uid, instance.series_uid)
 
 
 def _uids(data: bytes) -> list[str]:

@@ -60,7 +60,7 @@ class Intake:
             try:
                 if self._delivery is None:
                     self._delivery = self._reception.open(self._source)
-                row = self._reception.take(self._delivery, Arrived(sop_uid, data, headed=sop_uid))
+                row = self._reception.take(self._delivery, Arrived(sop_uid, data, headed=sop_uid)).row
             except FilmroomError as error:
                 return refusal(error)
         return _BY_OUTCOME[row.outcome], " ".join(reason.code for reason in row.reasons)[:_LONGEST_COMMENT]

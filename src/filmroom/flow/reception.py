@@ -116,6 +116,14 @@ class _Taken:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of one object: its ledger row, and what it is where that was read."""
+
+    row: LedgerRow
+    instance: Instance | None
+
+
+@dataclass(frozen=True, slots=True)
 class Staged:
     """Objects that were decided about and whose bytes are on their way to the store. Made by `Reception.stage`."""
 
@@ -163,7 +171,7 @@ class Reception:
             evidence.record(tx, ports, permit, {"kind": "batch", "id": batch.id}, {"state": "opened"})
         return Delivery(batch, permit, ports.clock.monotonic())
 
-    def take(self, delivery: Delivery, arrived: Arrived) -> LedgerRow:
+    def take(self, delivery: Delivery, arrived: Arrived) -> Taken:
         """Take one object in, and return when it is durable. Callers that come at the same time share a transaction."""
         staged = self.stage(delivery, [arrived])
         staged.written()
@@ -174,7 +182,7 @@ class Reception:
             with self._turn:
                 if not answer.done():
                     self._serve()
-        return answer.result()
+        return Taken(answer.result(), _instance(staged.taken[0].decision))
 
     def stage(self, delivery: Delivery, group: Sequence[Arrived]) -> Staged:
         """Decide about a group, and begin to write its bytes; `take_staged` finishes it."""
@@ -309,6 +317,10 @@ class Reception:
 
 def _is_kept(decision: Decision) -> bool:
     return isinstance(decision, Accepted | Quarantined)
+
+
+def _instance(decision: Decision) -> Instance | None:
+    return None if isinstance(decision, Duplicate | Ignored) else decision.instance
 
 
 def _numbered(taken: Sequence[_Taken]) -> list[tuple[int, _Taken]]:

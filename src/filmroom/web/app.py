@@ -22,6 +22,7 @@ from filmroom.errors import FilmroomError, Invalid, NotFound
 from filmroom.flow.reception import Reception
 from filmroom.flow.retrieve import Held, Retrieval
 from filmroom.flow.search import search
+from filmroom.flow.visits import Visits
 from filmroom.ports import Ports
 from filmroom.records import Level
 from filmroom.web import errors, media, qido, stow, wado
@@ -48,11 +49,11 @@ _WHOLE = (
 
 
 def create_app(
-    ports: Ports, reception: Reception, limits: stow.Limits | None = None, *, hosts: Sequence[str] = ()
+    ports: Ports, reception: Reception, visits: Visits, limits: stow.Limits | None = None, *, hosts: Sequence[str] = ()
 ) -> FastAPI:
-    """Return the application for an open room. It answers under the names in `hosts` only; none means any."""
+    """Return the application for an open room, for whoever closes `visits` at its end. It answers under the names in `hosts` only; none means any."""
     app = FastAPI(title="filmroom", docs_url=None, redoc_url=None, openapi_url=None)
-    door = _Door(ports, reception, limits or stow.Limits())
+    door = _Door(ports, reception, visits, limits or stow.Limits())
     for path in ("/studies", "/studies/{study}"):
         app.add_api_route(path, door.store, methods=["POST"], response_model=None)
     for path in _SEARCHES:
@@ -83,9 +84,10 @@ def create_app(
 class _Door:
     """The handlers of all resources."""
 
-    def __init__(self, ports: Ports, reception: Reception, limits: stow.Limits) -> None:
+    def __init__(self, ports: Ports, reception: Reception, visits: Visits, limits: stow.Limits) -> None:
         self._ports = ports
         self._reception = reception
+        self._visits = visits
         self._limits = limits
         # Searches and retrievals do not wait behind those who store.
         self._storing = CapacityLimiter(_STORE_THREADS)
@@ -95,7 +97,7 @@ class _Door:
         study = request.path_params.get("study", "")
         self._acceptable(request, media.DICOM_JSON, media.JSON)
         boundary = stow.boundary_of(request.headers.get("content-type", ""))
-        store = stow.Store(self._reception, "dicomweb", study, self._limits, self._storing)
+        store = stow.Store(self._reception, self._visits, study, self._limits, self._storing)
         body = self._body(request)
         try:
             if boundary:

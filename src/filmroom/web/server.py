@@ -13,6 +13,7 @@ import uvicorn
 
 from filmroom.errors import Invalid, Unavailable
 from filmroom.flow.reception import Reception
+from filmroom.flow.visits import Visits
 from filmroom.ports import Ports
 from filmroom.web.app import create_app
 
@@ -54,8 +55,9 @@ class Door:
 
     def __init__(self, ports: Ports, reception: Reception, address: Address) -> None:
         self._address = address
+        self._visits = Visits(reception, ports.clock, "dicomweb")
         config = uvicorn.Config(
-            create_app(ports, reception, hosts=_LOOPBACK if is_here(address.host) else ()),
+            create_app(ports, reception, self._visits, hosts=_LOOPBACK if is_here(address.host) else ()),
             lifespan="off",
             access_log=False,
             log_config=None,
@@ -93,6 +95,7 @@ class Door:
         """Take no more requests, and return when the open ones are done, or after a while."""
         self._server.should_exit = True
         self._thread.join(_STOPPING_SECONDS + 10)
+        self._visits.close()
 
     def _run(self) -> None:
         assert self._socket is not None

@@ -1,6 +1,6 @@
 """STOW-RS: a request's parts go to the reception one by one, and every one of them gets an answer. PS3.18 10.5.
 
-One request is one delivery, opened by its first part. A part is in memory until the reception has made it durable; how
+Requests that follow each other are one delivery (`flow.visits`). A part is in memory until the reception has made it durable; how
 many are is bounded, so that memory depends neither on the number of parts nor on the length of the request. What was
 whole before a client went away, or before the body turned out to be broken, is in the room like anything else; what was
 not whole is not. Nothing is said to be stored before it is durable.
@@ -32,6 +32,7 @@ from filmroom.dicom.identity import Identity
 from filmroom.dicom.json import attribute, sequence
 from filmroom.errors import Denied, FilmroomError, Invalid, Unavailable
 from filmroom.flow.reception import Arrived, Delivery, Reception
+from filmroom.flow.visits import Visits
 from filmroom.records import LedgerRow, Outcome, Reason
 from filmroom.web import media, multipart
 from filmroom.web.errors import HttpError
@@ -76,9 +77,11 @@ class _Part:
 class Store:
     """One STOW request on its way in."""
 
-    def __init__(self, reception: Reception, source: str, study: str, limits: Limits, threads: CapacityLimiter) -> None:
+    def __init__(
+        self, reception: Reception, visits: Visits, study: str, limits: Limits, threads: CapacityLimiter
+    ) -> None:
         self._reception = reception
-        self._source = source
+        self._visits = visits
         self._study = study
         self._limits = limits
         self._threads = threads
@@ -113,11 +116,10 @@ class Store:
         await self._end(part)
 
     async def finish(self) -> list[Answered]:
-        """Wait for what is on its way, close the delivery, and return an answer a part, in the order of the parts."""
+        """Wait for what is on its way, and return an answer a part, in the order of the parts."""
         problems = await asyncio.gather(*self._flying, return_exceptions=True)
         if self._delivery is not None:
-            # the objects are in: without the catalog only the batch's closing line is missing, as after a crash
-            await self._in_thread(functools.partial(_close, self._reception, self._delivery))
+            await self._in_thread(functools.partial(self._visits.leave, self._delivery))
         for problem in problems:
             if problem is not None:
                 raise problem
@@ -125,7 +127,7 @@ class Store:
 
     async def _begin(self, content_type: str) -> _Part:
         if self._delivery is None:
-            self._delivery = await self._in_thread(functools.partial(self._reception.open, self._source))
+            self._delivery = await self._in_thread(self._visits.enter)
         self._count += 1
         try:
             is_dicom = media.parse_media(content_type).name in (media.DICOM, media.OCTETS)
@@ -165,36 +167,32 @@ class Store:
         return await to_thread.run_sync(work, limiter=self._threads)
 
 
-def _close(reception: Reception, delivery: Delivery) -> None:
-    try:
-        reception.finish(delivery)
-    except Unavailable:
-        return
-
-
 def _take(reception: Reception, delivery: Delivery, part: _Part, data: bytes, study: str) -> Answered:
     """Hand one part to the reception, and say what became of it."""
-    name, who, problem, failure = f"part {part.number}", None, None, 0
+    name, problem, failure = f"part {part.number}", None, 0
+    who: Identity | None = None
     if part.is_too_large:
         problem, failure = Reason("too-large", "over the size limit of this door"), NO_ROOM
     elif not part.is_dicom:
         problem, failure = Reason("not-dicom:part", "the part says that it is no application/dicom"), UNDERSTOOD_NOT
-    else:
+    elif study:
         who = identity.identify(data)
-        if study and who.study_uid and who.study_uid != study:
+        if who.study_uid and who.study_uid != study:
             problem, failure = Reason("other-study", "of another study than the request says"), OTHER_STUDY
     try:
-        row = reception.take(delivery, Arrived(name, data, problem))
+        taken = reception.take(delivery, Arrived(name, data, problem))
     except Unavailable:
-        return Answered(who, NO_ROOM, is_away=True)
+        return Answered(who or identity.identify(data), NO_ROOM, is_away=True)
     except Denied:
         raise
     except FilmroomError:
-        return Answered(who, PROCESSING)
-    return Answered(who, failure) if failure else _answered(who, row)
+        return Answered(who or identity.identify(data), PROCESSING)
+    if failure:
+        return Answered(who, failure)
+    return _answered(who or identity.of(taken.instance) or identity.identify(data), taken.row)
 
 
-def _answered(who: Identity | None, row: LedgerRow) -> Answered:
+def _answered(who: Identity, row: LedgerRow) -> Answered:
     match row.outcome:
         case Outcome.STORED | Outcome.DUPLICATE:
             return Answered(who)

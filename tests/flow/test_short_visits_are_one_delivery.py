@@ -1,0 +1,77 @@
+"""Requests that follow each other are one batch, which is closed when nobody came for a while."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from filmroom.adapters.system import SystemClock
+from filmroom.flow.reception import Arrived, Reception
+from filmroom.flow.visits import Visits
+from filmroom.wiring import Room, init, open_room
+
+
+class Later(SystemClock):
+    """A clock that can be put forward."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    init(tmp_path / "room")
+    with open_room(tmp_path / "room") as opened:
+        yield opened
+
+
+def bring(reception: Reception, visits: Visits, data: bytes) -> None:
+    delivery = visits.enter()
+    reception.take(delivery, Arrived("part", data))
+    visits.leave(delivery)
+
+
+def test_requests_that_follow_each_other_share_a_batch_that_the_end_closes(room: Room) -> None:
+    ports = room.serve("http")
+    with Reception(ports) as reception:
+        visits = Visits(reception, ports.clock, "web")
+        bring(reception, visits, b"one")
+        bring(reception, visits, b"two")
+        assert [each.batch.closed_at for each in room.batches()] == [None]
+        visits.close()
+    (summary,) = room.batches()
+    assert (summary.batch.source, summary.received, summary.batch.closed_at is None) == ("web", 2, False)
+
+
+def test_a_batch_closes_by_itself_when_nobody_comes_and_the_next_visit_opens_another(room: Room) -> None:
+    ports = room.serve("http")
+    with Reception(ports) as reception:
+        visits = Visits(reception, ports.clock, "web", quiet=0.05)
+        bring(reception, visits, b"one")
+        for _ in range(600):
+            if room.batches()[0].batch.closed_at is not None:
+                break
+            time.sleep(0.05)
+        bring(reception, visits, b"two")
+        visits.close()
+    assert [each.batch.closed_at is None for each in room.batches()] == [False, False]
+
+
+def test_a_delivery_that_is_never_quiet_ends_after_an_hour_with_its_last_visitor(room: Room) -> None:
+    clock = Later()
+    ports = replace(room.serve("http"), clock=clock)
+    with Reception(ports) as reception:
+        visits = Visits(reception, clock, "web", quiet=0.05)
+        old = visits.enter()
+        clock.ahead = 4000.0
+        new = visits.enter()
+        assert old.batch.id != new.batch.id
+        reception.take(old, Arrived("part", b"late"))
+        visits.leave(old)
+        visits.leave(new)
+        visits.close()
+    assert [each.batch.closed_at is None for each in room.batches()] == [False, False]

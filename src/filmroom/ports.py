@@ -178,6 +178,10 @@ class Instances(Protocol):
         """Return the current revision of each SOP Instance UID that has one."""
         ...
 
+    def standing(self, instances: Sequence[Instance]) -> tuple[set[Digest], dict[str, Digest]]:
+        """Return which of these bytes are cataloged, and the current revision of each SOP Instance UID that has one."""
+        ...
+
     def revisions(self, sop_uids: Sequence[str]) -> dict[str, StoredInstance]:
         """Return the current revision of each SOP Instance UID that has one, with all that is known of it."""
         ...

@@ -290,6 +290,19 @@ def test_what_is_cataloged_is_known_in_whatever_state(catalog: SqlCatalog) -> No
         assert tx.instances.known([*map(_digest, range(3000))]) == {_digest(1), _digest(2)}
 
 
+def test_one_question_tells_known_bytes_and_current_revisions(catalog: SqlCatalog) -> None:
+    new = replace(_instance(2), sop_uid="1.1.1.1")
+    _add(catalog, _instance(1))
+    _add(catalog, new, state=InstanceState.CONFLICT)
+    others = [_instance(i, f"1.{i}.1") for i in range(3, 1400)]
+    with catalog.read() as tx:
+        assert tx.instances.standing([]) == (set(), {})
+        known, current = tx.instances.standing([_instance(1), *others, new, _instance(1)])
+        assert (known, current) == ({_digest(1), _digest(2)}, {"1.1.1.1": _digest(1)})
+        revisions = tx.instances.revisions(["1.1.1.1", "1.9"])
+        assert [(uid, each.digest) for uid, each in revisions.items()] == [("1.1.1.1", _digest(1))]
+
+
 def test_the_same_bytes_cannot_be_cataloged_twice(catalog: SqlCatalog) -> None:
     _add(catalog, _instance(1))
     with pytest.raises(Refused):

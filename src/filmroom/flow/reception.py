@@ -336,8 +336,7 @@ def _numbered(taken: Sequence[_Taken]) -> list[tuple[int, _Taken]]:
 def _settle(tx: Transaction, taken: Sequence[_Taken]) -> list[_Taken]:
     """Settle, now that nobody else can write, what other writers and this very group brought before."""
     accepted = [each.decision.instance for each in taken if isinstance(each.decision, Accepted)]
-    here = tx.instances.known([instance.digest for instance in accepted])
-    current = tx.instances.current([instance.sop_uid for instance in accepted])
+    here, current = tx.instances.standing(accepted)
     settled = []
     for each in taken:
         decision = each.decision

@@ -50,6 +50,7 @@ from filmroom.errors import FilmroomError, Invalid, NotFound, Refused, Unavailab
 _WAIT_SECONDS = 60
 _MIGRATING = 7_263_554_011  # any number of our own, for PostgreSQL's advisory lock
 _OLDEST_POSTGRESQL = 170_000
+_WRITES = "filmroom writes"
 # Alembic's own table, named here so that a catalog that is up to date can be opened without loading Alembic.
 _VERSIONS = Table("alembic_version", MetaData(), Column("version_num", String))
 
@@ -220,7 +221,9 @@ def _set_up_sqlite(connection: SqliteConnection, _: ConnectionPoolEntry) -> None
 
 def _begin_sqlite(connection: Connection) -> None:
     writing = connection.get_execution_options().get("filmroom_writing", False)
-    connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if writing else 'ON'}")
+    if connection.info.get(_WRITES) is not writing:
+        connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if writing else 'ON'}")
+        connection.info[_WRITES] = writing
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 

@@ -1,11 +1,12 @@
 """Instances with their patients, studies and series, and the questions that are asked about them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, bindparam, func, or_, select, update
 
-from filmroom.adapters.sql.rows import add, required, rows_in, stream
+from filmroom.adapters.sql.rows import CHUNK, add, required, rows_in, stream
 from filmroom.catalog.query import compile_query, compile_where, entity_order, everything
 from filmroom.catalog.schema import TABLES, patient, series, study
 from filmroom.catalog.schema import instance as instance_table
@@ -34,9 +35,10 @@ class SqlInstances:
             return
         values = [_values(instance, subject) for instance, subject, _, _ in instances]
         parents = [0] * len(values)
+        standing = self._standing(values)
         for level in (Level.PATIENT, Level.STUDY, Level.SERIES):
             keys = [(parent, str(row[_NAMES[level]])) for parent, row in zip(parents, values, strict=True)]
-            known = self._ensure(level, keys, values)
+            known = self._ensure(level, keys, values, standing[level])
             parents = [known[key] for key in keys]
         rows = [
             {
@@ -67,6 +69,22 @@ class SqlInstances:
         )
         found = rows_in(self._connection, statement, instance_table.c.sop_uid, list(stored))
         return {stored[row.sop_uid]: Digest.parse(row.digest) for row in found}
+
+    def standing(self, instances: Sequence[Instance]) -> tuple[set[Digest], dict[str, Digest]]:
+        columns = instance_table.c
+        known: set[Digest] = set()
+        current: dict[str, Digest] = {}
+        for start in range(0, len(instances), CHUNK):
+            some = instances[start : start + CHUNK]
+            uids = {storable(each.sop_uid): each.sop_uid for each in some}
+            digests = {str(each.digest): each.digest for each in some}
+            either = or_(columns.digest.in_(list(digests)), columns.sop_uid.in_(list(uids)))
+            for row in self._connection.execute(select(*columns["digest", "sop_uid", "state"]).where(either)):
+                if row.digest in digests:
+                    known.add(digests[row.digest])
+                if row.state is InstanceState.CURRENT and row.sop_uid in uids:
+                    current[uids[row.sop_uid]] = Digest.parse(row.digest)
+        return known, current
 
     def revisions(self, sop_uids: Sequence[str]) -> dict[str, StoredInstance]:
         stored = {storable(uid): uid for uid in sop_uids}
@@ -116,22 +134,40 @@ class SqlInstances:
             for column, filled in zip(COLUMNS, counted, strict=True)
         ]
 
-    def _ensure(self, level: Level, keys: Sequence[_Key], values: Sequence[Mapping[str, Value]]) -> dict[_Key, int]:
+    def _standing(self, values: Sequence[Mapping[str, Value]]) -> dict[Level, dict[_Key, dict[str, Any]]]:
+        """Return the series that are here already, with their studies and patients, in one question."""
+        found: dict[Level, dict[_Key, dict[str, Any]]] = {level: {} for level in _NAMES}
+        statement = _chain()
+        for row in rows_in(self._connection, statement, series.c.series_uid, [each["series_uid"] for each in values]):
+            parent = 0
+            for level, (start, stop) in _SPANS.items():
+                columns = dict(zip(TABLES[level].c.keys(), row[start:stop], strict=True))
+                found[level][parent, columns[_NAMES[level]]] = columns
+                parent = columns["pk"]
+        return found
+
+    def _ensure(
+        self,
+        level: Level,
+        keys: Sequence[_Key],
+        values: Sequence[Mapping[str, Value]],
+        standing: Mapping[_Key, dict[str, Any]],
+    ) -> dict[_Key, int]:
         """Return the surrogate key of each entity, after those that were missing were added and the rest filled up."""
         table = TABLES[level]
         wanted: dict[_Key, dict[str, Value]] = {}
         for key, row in zip(keys, values, strict=True):
             merged = wanted.setdefault(key, _at(level, row))
             merged.update({name: value for name, value in _at(level, row).items() if merged[name] is None})
-        there = self._there(level, wanted)
+        there = {**standing, **self._there(level, wanted.keys() - standing.keys())}
         self._fill(table, [(there[key], row) for key, row in wanted.items() if key in there])
         missing = [{**row, **_parent(level, key)} for key, row in wanted.items() if key not in there]
-        add(self._connection, table, missing)
         if missing:
-            there = self._there(level, wanted)
-        return {key: row["pk"] for key, row in there.items()}
+            add(self._connection, table, missing)
+            there.update(self._there(level, wanted.keys() - there.keys()))
+        return {key: there[key]["pk"] for key in wanted}
 
-    def _there(self, level: Level, wanted: Mapping[_Key, object]) -> dict[_Key, dict[str, Any]]:
+    def _there(self, level: Level, wanted: AbstractSet[_Key]) -> dict[_Key, dict[str, Any]]:
         table, name = TABLES[level], _NAMES[level]
         found: dict[_Key, dict[str, Any]] = {}
         for row in rows_in(self._connection, select(table), table.c[name], [key[1] for key in wanted]):
@@ -156,6 +192,23 @@ class SqlInstances:
 
 
 _PARENTS = {Level.STUDY: "patient_pk", Level.SERIES: "study_pk"}
+
+
+def _spans() -> dict[Level, tuple[int, int]]:
+    """Return where the columns of each level stand in a row of `_chain`."""
+    spans, at = {}, 0
+    for level in _NAMES:
+        spans[level] = (at, at + len(TABLES[level].c))
+        at += len(TABLES[level].c)
+    return spans
+
+
+_SPANS = _spans()
+
+
+def _chain() -> Select[*tuple[Any, ...]]:
+    joined = series.join(study, series.c.study_pk == study.c.pk).join(patient, study.c.patient_pk == patient.c.pk)
+    return select(*patient.c, *study.c, *series.c).select_from(joined)
 
 
 def _parent(level: Level, key: _Key) -> dict[str, int]:

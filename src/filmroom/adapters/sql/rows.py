@@ -35,7 +35,8 @@ def rows_in(
     connection: Connection, statement: Select[*tuple[Any, ...]], column: ColumnElement[Any], values: Sequence[object]
 ) -> Iterator[Row[*tuple[Any, ...]]]:
     """Yield the statement's rows whose `column` is one of `values`."""
-    return chain.from_iterable(connection.execute(statement.where(column.in_(part))) for part in chunks(values))
+    parts = ((column.in_(part) if len(part) > 1 else column == part[0]) for part in chunks(values))
+    return chain.from_iterable(connection.execute(statement.where(part)) for part in parts)
 
 
 def stream(connection: Connection, statement: Select[*tuple[Any, ...]]) -> Result[*tuple[Any, ...]]:

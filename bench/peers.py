@@ -59,7 +59,8 @@ def orthanc(work: Path) -> Iterator[Server]:
     }
     (work / "orthanc.json").write_text(json.dumps(settings))
     command = [program, str(work / "orthanc.json")]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    environment = {**os.environ, "TCP_NODELAY": "1"}  # dcmtk, which Orthanc is built on, waits for Nagle without it
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment) as process:
         try:
             _wait(f"http://127.0.0.1:{http}/system")
             address = f"http://127.0.0.1:{http}"
@@ -74,7 +75,7 @@ def filmroom(work: Path) -> Iterator[Server]:
     """A new room, with both doors open."""
     init(work)
     command = [sys.executable, "-m", "filmroom", "--room", str(work), "serve"]
-    command += ["--dimse", "FILMROOM@127.0.0.1:0", "--http", "127.0.0.1:0"]
+    command += ["--dimse", "FILMROOM@127.0.0.1:0", "--http", "127.0.0.1:0", "--processes", str(os.cpu_count() or 1)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -8,6 +8,7 @@ Losing a file loses what it protects: keep a copy apart from the data.
 import os
 import stat
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
@@ -38,6 +39,7 @@ class FileKeys:
         self._signing = generate(keys[SIGNING])
         self._public = public(self._signing)
         self._entropy = entropy
+        self._derived = lru_cache(maxsize=256)(hkdf)
 
     @classmethod
     def create(cls, folder: Path, entropy: Entropy) -> Self:
@@ -59,7 +61,7 @@ class FileKeys:
         return unwrap(self._wrapping(zone), f"{zone.value}|{key_id}", wrapped)
 
     def derive(self, zone: Zone, purpose: str) -> bytes:
-        return hkdf(self._zones[zone], f"filmroom/v1|derive|{purpose}")
+        return self._derived(self._zones[zone], f"filmroom/v1|derive|{purpose}")
 
     def pseudonym_key(self, project: str) -> bytes:
         return hkdf(self._vault, f"filmroom/v1|pseudonym|{project}")
@@ -71,7 +73,7 @@ class FileKeys:
         return self._public
 
     def _wrapping(self, zone: Zone) -> bytes:
-        return hkdf(self._zones[zone], "filmroom/v1|wrap")
+        return self._derived(self._zones[zone], "filmroom/v1|wrap")
 
 
 def _check_folder(folder: Path) -> None:

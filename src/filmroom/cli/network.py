@@ -1,17 +1,17 @@
 """serve, pull, retrieve: the room's doors to the network, its way to other archives, and objects out of it by hand."""
 
-import signal
+import gc
+import socket
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 
+from filmroom.cli.processes import Stop, run
 from filmroom.cli.session import DONE, FAILED, Session
 from filmroom.errors import FilmroomError, Invalid, NotFound, Unavailable
 from filmroom.flow.reception import Reception
@@ -32,20 +32,41 @@ def serve(
     insecure_open: Annotated[
         bool, typer.Option("--insecure-open", help="Let --http listen beyond this machine although nobody logs in.")
     ] = False,
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="Receive in so many processes, each with its share of the callers.")
+    ] = 1,
 ) -> int:
     """Listen until Ctrl-C or SIGTERM, then finish what is open; prints a line for each listener when it is ready."""
     session: Session = context.obj
     if not (http or dimse):
         raise Invalid("there is nothing to listen for", "give --dimse AET@HOST:PORT or --http HOST:PORT")
-    with session.open() as room, ExitStack() as stack:
-        ports = room.serve(",".join([*["http"] * bool(http), *["dimse"] * bool(dimse)]))
-        reception = stack.enter_context(Reception(ports))
-        if dimse:
-            stack.callback(_start_dimse(session, ports, reception, dimse))
-        if http:
-            stack.callback(_start_http(ports, reception, http, insecure_open))
-        _wait_for_signal()
-    return DONE
+    doors: list[_Door] = []
+    if dimse:
+        doors.append(_dimse(session, dimse))
+    if http:
+        doors.append(_http(http, insecure_open))
+
+    def work(stop: Stop, ready: Callable[[], None]) -> int:
+        with session.open() as room, ExitStack() as stack:
+            for door in doors:
+                ports = room.serve(door.name)
+                reception = stack.enter_context(Reception(ports))
+                stack.callback(door.start(ports, reception))
+            gc.freeze()  # what is loaded by now stays; looking through it again and again would stop every door
+            ready()
+            stop.wait()
+        return DONE
+
+    def say() -> None:
+        for door in doors:
+            sys.stdout.write(f"{door.name} {door.where}\n")
+        sys.stdout.flush()
+
+    try:
+        return run(work, processes, say)
+    finally:
+        for door in doors:
+            door.listener.close()
 
 
 def pull(
@@ -106,26 +127,55 @@ def retrieve(
     return FAILED if failed else DONE
 
 
-def _start_dimse(session: Session, ports: Ports, reception: Reception, text: str) -> Callable[[], None]:
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """A listener that is bound already: its protocol, where it is, and how to begin to answer."""
+
+    name: str
+    where: str
+    listener: socket.socket
+    start: Callable[[Ports, Reception], Callable[[], None]]
+
+
+def _dimse(session: Session, text: str) -> _Door:
     with _network_library():
         from filmroom.dimse.config import Endpoint, read_network
         from filmroom.dimse.serve import Door
-    door = Door(ports, reception, read_network(session.room), Endpoint.parse(text))
-    ready = door.start()
-    sys.stdout.write(f"dimse {ready}\n")
-    sys.stdout.flush()
-    return door.stop
+    network, asked = read_network(session.room), Endpoint.parse(text)
+    listener = _listen(asked.host, asked.port)
+    endpoint = replace(asked, port=int(listener.getsockname()[1]))
+
+    def start(ports: Ports, reception: Reception) -> Callable[[], None]:
+        door = Door(ports, reception, network, endpoint)
+        door.start(listener)
+        return door.stop
+
+    return _Door("dimse", str(endpoint), listener, start)
 
 
-def _start_http(ports: Ports, reception: Reception, text: str, is_open: bool) -> Callable[[], None]:
-    """Start the DICOMweb door, say where it is, and return what stops it."""
+def _http(text: str, is_open: bool) -> _Door:
     with _network_library():
-        from filmroom.web.server import Door, parse_address
-    door = Door(ports, reception, parse_address(text, is_open=is_open))
-    ready = door.start()
-    sys.stdout.write(f"http {ready}\n")
-    sys.stdout.flush()
-    return door.stop
+        from filmroom.web.server import Address, Door, parse_address
+    asked = parse_address(text, is_open=is_open)
+    listener = _listen(asked.host, asked.port)
+    address = Address(asked.host, int(listener.getsockname()[1]))
+
+    def start(ports: Ports, reception: Reception) -> Callable[[], None]:
+        door = Door(ports, reception, address)
+        door.start(listener)
+        return door.stop
+
+    return _Door("http", address.url, listener, start)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bind and listen. Raises Unavailable when the address cannot be had."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        family, _, _, _, where = found[0]
+        return socket.create_server(where[:2], family=family, backlog=128)
+    except OSError:
+        raise Unavailable("the address cannot be listened on", "choose another port, or end who has it") from None
 
 
 @contextmanager
@@ -135,22 +185,6 @@ def _network_library() -> Iterator[None]:
         yield
     except ModuleNotFoundError:
         raise Unavailable("this installation has no doors to a network", "pip install 'filmroom[server]'") from None
-
-
-def _wait_for_signal() -> None:
-    """Return on Ctrl-C or SIGTERM."""
-    asked = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        asked.set()
-
-    before = [(each, signal.signal(each, stop)) for each in (signal.SIGINT, signal.SIGTERM)]
-    try:
-        asked.wait()
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)
 
 
 def _rate(text: str) -> float:

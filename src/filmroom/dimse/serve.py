@@ -5,6 +5,7 @@ association's delivery is over. Every storage class is taken, private ones too, 
 offers and in the peer's order of preference, so that nobody has to convert an image in order to send it.
 """
 
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -76,14 +77,21 @@ class Door:
         self._ae.maximum_associations = _MOST_CONNECTIONS
         self._ae.add_supported_context(VERIFICATION)  # the least; each caller's own are set when it calls
 
-    def start(self) -> Endpoint:
-        """Listen, in threads of its own. Returns the endpoint with the port that was given. Raises Unavailable."""
+    def start(self, listening: socket.socket | None = None) -> Endpoint:
+        """Answer who calls at the endpoint, or at a socket that is bound to it, in threads of its own.
+
+        Returns the endpoint with the port that was given. Raises Unavailable.
+        """
         hush()
         tls = accepting(self._network.tls) if self._network.tls else None
         address = (self._endpoint.host, self._endpoint.port)
         try:
             server = self._ae.make_server(
-                address, ssl_context=tls, evt_handlers=self._handlers(), server_class=Listener
+                address,
+                ssl_context=tls,
+                evt_handlers=self._handlers(),
+                server_class=Listener,
+                listening=listening,
             )
         except OSError:
             raise Unavailable(f"cannot listen at {self._endpoint}", "choose another address or port") from None

@@ -7,8 +7,11 @@ memory. Both are bounded here, for each association.
 import logging
 import socket
 import ssl
+import time
 from socketserver import TCPServer
+from typing import Any
 
+from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.events import Event
 from pynetdicom.pdu import P_DATA_TF
@@ -62,13 +65,35 @@ def let_go(association: Association) -> None:
 class Listener(ThreadedAssociationServer):
     """pynetdicom's listener, with the TLS handshake in the connection's own thread and with a time limit.
 
-    The original shakes hands where it accepts, so that one silent connection would keep everybody else out.
+    The original shakes hands where it accepts, so that one silent connection would keep everybody else out. `listening` is
+    a socket that is bound already and may be shared with other processes; without it, one is made.
     """
 
+    def __init__(
+        self, ae: ApplicationEntity, address: tuple[str, int], *rest: Any, listening: socket.socket | None, **more: Any
+    ) -> None:
+        self._listening = listening
+        super().__init__(ae, address, *rest, **more)
+
+    def server_bind(self) -> None:
+        """Take the socket that was given, or make one."""
+        if self._listening is None:
+            super().server_bind()
+            return
+        if self.socket is not None:
+            self.socket.close()
+        self.socket = self._listening
+        self.socket.setblocking(False)
+        self.server_address = self.socket.getsockname()
+
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
-        """Accept one connection, for TLS without having shaken hands yet."""
+        """Accept one connection, for TLS without having shaken hands yet. Raises OSError when another process took it."""
         assert self.socket is not None
+        if self._listening is not None:
+            # among processes, the one with the fewest associations is the first
+            time.sleep(min(0.02, 0.002 * len(self.active_associations)))
         connection, address = self.socket.accept()
+        connection.setblocking(True)
         if self.ssl_context is None:
             return connection, address
         connection.settimeout(self.ae.acse_timeout)
@@ -87,15 +112,21 @@ class Listener(ThreadedAssociationServer):
             request.settimeout(self.ae.network_timeout)
         super().process_request_thread(request, client_address)
 
+    def service_actions(self) -> None:
+        """Do nothing. The original collects garbage now and then, during which nobody else in the process runs."""
+
     def handle_error(
         self, request: socket.socket | tuple[bytes, socket.socket], client_address: tuple[str, int] | str
     ) -> None:
         """Say nothing: a connection that breaks is nobody's news, and a traceback could quote values."""
 
     def shutdown(self) -> None:
-        """Stop accepting and close the socket."""
+        """Stop accepting and close the socket, which stays open in the processes that share it."""
         TCPServer.shutdown(self)
-        self.server_close()
+        if self._listening is None:
+            self.server_close()
+        else:
+            self._listening.close()
 
 
 class Measure:

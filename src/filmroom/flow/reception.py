@@ -113,6 +113,7 @@ class _Taken:
     size: int
     digest: Digest
     decision: Decision
+    subject: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,7 @@ class Reception:
         """Decide about a group, and begin to write its bytes; `take_staged` finishes it."""
         taken = self._decide(delivery, group)
         wanted = [(each, arrived) for each, arrived in zip(taken, group, strict=True) if _is_kept(each.decision)]
-        self._zone.ensure(_subject(self._ports, each.decision) for each, _ in wanted)
+        self._zone.ensure(each.subject for each, _ in wanted)
         return Staged(taken, [self._writers.submit(self._put, each, arrived.data) for each, arrived in wanted])
 
     def take_staged(self, staged: Staged) -> list[LedgerRow]:
@@ -268,14 +269,14 @@ class Reception:
                 decision = Duplicate(digest)
             else:
                 decision = accept(arrived.data, digest, is_here=digest in here)
-            taken.append(_Taken(delivery, arrived.name, size, digest, decision))
-        erased = self._zone.erased(_subject(self._ports, each.decision) for each in taken if _is_kept(each.decision))
-        return [
-            replace(each, decision=Quarantined(each.digest, (_ERASED,)))
-            if _is_kept(each.decision) and _subject(self._ports, each.decision) in erased
-            else each
-            for each in taken
-        ]
+            subject = _subject(self._ports, decision)
+            taken.append(_Taken(delivery, arrived.name, size, digest, decision, subject))
+        erased = self._zone.erased(each.subject for each in taken if _is_kept(each.decision))
+        return [self._kept_out(each) if each.subject in erased else each for each in taken]
+
+    def _kept_out(self, taken: _Taken) -> _Taken:
+        decision = Quarantined(taken.digest, (_ERASED,))
+        return replace(taken, decision=decision, subject=_subject(self._ports, decision))
 
     def _is_same(self, data: bytes, revision: StoredInstance) -> bool:
         """Say whether a standing object has the data set of `data`, whose header was made at the door."""
@@ -293,7 +294,7 @@ class Reception:
 
     def _put(self, taken: _Taken, data: bytes) -> None:
         below = QUARANTINE if isinstance(taken.decision, Quarantined) else ""
-        self._zone.put(f"{below}{self._zone.name_of(taken.digest)}", _subject(self._ports, taken.decision), data)
+        self._zone.put(f"{below}{self._zone.name_of(taken.digest)}", taken.subject, data)
 
     def _catalog(self, taken: Sequence[_Taken]) -> list[LedgerRow]:
         """Write ledger rows, instances, cases and a leaf for each delivery, in one transaction."""
@@ -369,7 +370,7 @@ def _catalog(ports: Ports, tx: Transaction, lines: Sequence[tuple[int, _Taken]])
                 reasons=reasons,
             )
         )
-        batch, subject = each.delivery.batch.id, _subject(ports, each.decision)
+        batch, subject = each.delivery.batch.id, each.subject
         match each.decision:
             case Accepted(instance):
                 instances.append((instance, subject, batch, InstanceState.CURRENT))
@@ -396,7 +397,7 @@ def _case(ports: Ports, taken: _Taken, reasons: tuple[Reason, ...], instance: In
         digest=taken.digest,
         size_bytes=taken.size,
         batch=taken.delivery.batch.id,
-        subject=_subject(ports, taken.decision),
+        subject=taken.subject,
         reasons=reasons,
         instance=instance,
     )

@@ -27,6 +27,10 @@ class Address:
     host: str
     port: int
 
+    @property
+    def url(self) -> str:
+        return f"http://[{self.host}]:{self.port}" if ":" in self.host else f"http://{self.host}:{self.port}"
+
 
 def parse_address(text: str, *, is_open: bool = False) -> Address:
     """Read HOST:PORT. Raises Invalid for what is none, and for an address beyond this machine unless `is_open`."""
@@ -67,19 +71,11 @@ class Door:
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="filmroom-http", daemon=True)
-        self._socket: socket.socket | None = None
+        self._listener: socket.socket | None = None
 
-    def start(self) -> str:
-        """Listen, and return the URL when requests are answered. Raises Unavailable when the address cannot be had."""
-        try:
-            found = socket.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_STREAM)
-            family, kind, protocol, _, where = found[0]
-            self._socket = socket.socket(family, kind, protocol)
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._socket.bind(where)
-            self._socket.listen(128)
-        except OSError:
-            raise Unavailable("the address cannot be listened on", "choose another port, or end who has it") from None
+    def start(self, listener: socket.socket) -> None:
+        """Answer who calls at a socket that is bound to the address, and return when it does."""
+        self._listener = listener
         self._thread.start()
         pause = threading.Event()
         for _ in range(_STARTING_SECONDS * 100):
@@ -88,8 +84,6 @@ class Door:
             pause.wait(0.01)
         if not self._server.started:
             raise Unavailable("the listener does not start", "try again")
-        host, port = self._socket.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def stop(self) -> None:
         """Take no more requests, and return when the open ones are done, or after a while."""
@@ -98,5 +92,5 @@ class Door:
         self._visits.close()
 
     def _run(self) -> None:
-        assert self._socket is not None
-        self._server.run([self._socket])
+        assert self._listener is not None
+        self._server.run([self._listener])

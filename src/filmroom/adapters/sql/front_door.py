@@ -7,11 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, update
 
 from filmroom.adapters.sql.rows import (
+    Lookup,
     add,
     instance_from,
     reasons_from,
     required,
-    rows_in,
     stream,
     values_of,
 )
@@ -39,10 +39,9 @@ class SqlDataKeys:
         add(self._connection, data_key, rows)
 
     def get(self, zone: Zone, subjects: Sequence[str]) -> dict[str, WrappedKey]:
-        statement = select(data_key).where(data_key.c.zone == zone)
         return {
             row.subject: WrappedKey(zone=row.zone, subject=row.subject, wrapped=row.wrapped)
-            for row in rows_in(self._connection, statement, data_key.c.subject, subjects)
+            for row in _KEYS[zone].rows(self._connection, subjects)
         }
 
 
@@ -108,8 +107,7 @@ class SqlCases:
         return [_case(dict(row._mapping)) for row in self._connection.execute(statement)]
 
     def known(self, digests: Sequence[Digest]) -> set[Digest]:
-        statement = select(quarantine_case.c.digest)
-        return {row.digest for row in rows_in(self._connection, statement, quarantine_case.c.digest, digests)}
+        return {row.digest for row in _CASES.rows(self._connection, digests)}
 
     def sop_uids(self, series_uid: str) -> set[str]:
         statement = select(quarantine_case.c.instance).where(quarantine_case.c.series_uid == series_uid)
@@ -138,3 +136,7 @@ def _case(row: dict[str, Any]) -> Case:
     del row["pk"], row["series_uid"]
     documents = {"reasons": reasons_from(row["reasons"]), "instance": instance_from(row["instance"])}
     return Case(**{**row, **documents})
+
+
+_KEYS = {zone: Lookup(select(data_key).where(data_key.c.zone == zone), data_key.c.subject) for zone in Zone}
+_CASES = Lookup(select(quarantine_case.c.digest), quarantine_case.c.digest)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, bindparam, func, or_, select, update
 
-from filmroom.adapters.sql.rows import CHUNK, add, required, rows_in, stream
+from filmroom.adapters.sql.rows import CHUNK, Lookup, add, required, stream
 from filmroom.catalog.query import compile_query, compile_where, entity_order, everything
 from filmroom.catalog.schema import TABLES, patient, series, study
 from filmroom.catalog.schema import instance as instance_table
@@ -59,27 +59,20 @@ class SqlInstances:
         return _record(row)
 
     def known(self, digests: Sequence[Digest]) -> set[Digest]:
-        statement, column = select(instance_table.c.digest), instance_table.c.digest
-        return {Digest.parse(row.digest) for row in rows_in(self._connection, statement, column, [*map(str, digests)])}
+        return {Digest.parse(row.digest) for row in _BY_DIGEST.rows(self._connection, map(str, digests))}
 
     def current(self, sop_uids: Sequence[str]) -> dict[str, Digest]:
         stored = {storable(uid): uid for uid in sop_uids}
-        statement = select(instance_table.c.sop_uid, instance_table.c.digest).where(
-            instance_table.c.state == InstanceState.CURRENT
-        )
-        found = rows_in(self._connection, statement, instance_table.c.sop_uid, list(stored))
-        return {stored[row.sop_uid]: Digest.parse(row.digest) for row in found}
+        return {stored[row.sop_uid]: Digest.parse(row.digest) for row in _CURRENT.rows(self._connection, stored)}
 
     def standing(self, instances: Sequence[Instance]) -> tuple[set[Digest], dict[str, Digest]]:
-        columns = instance_table.c
         known: set[Digest] = set()
         current: dict[str, Digest] = {}
         for start in range(0, len(instances), CHUNK):
             some = instances[start : start + CHUNK]
             uids = {storable(each.sop_uid): each.sop_uid for each in some}
             digests = {str(each.digest): each.digest for each in some}
-            either = or_(columns.digest.in_(list(digests)), columns.sop_uid.in_(list(uids)))
-            for row in self._connection.execute(select(*columns["digest", "sop_uid", "state"]).where(either)):
+            for row in self._connection.execute(_STANDING, {"digests": list(digests), "uids": list(uids)}):
                 if row.digest in digests:
                     known.add(digests[row.digest])
                 if row.state is InstanceState.CURRENT and row.sop_uid in uids:
@@ -88,9 +81,7 @@ class SqlInstances:
 
     def revisions(self, sop_uids: Sequence[str]) -> dict[str, StoredInstance]:
         stored = {storable(uid): uid for uid in sop_uids}
-        statement = _stored().where(instance_table.c.state == InstanceState.CURRENT)
-        found = rows_in(self._connection, statement, instance_table.c.sop_uid, list(stored))
-        return {stored[row.sop_uid]: _record(row) for row in found}
+        return {stored[row.sop_uid]: _record(row) for row in _REVISIONS.rows(self._connection, stored)}
 
     def set_state(self, digest: Digest, state: InstanceState) -> None:
         statement = update(instance_table).where(instance_table.c.digest == str(digest)).values(state=state)
@@ -137,8 +128,7 @@ class SqlInstances:
     def _standing(self, values: Sequence[Mapping[str, Value]]) -> dict[Level, dict[_Key, dict[str, Any]]]:
         """Return the series that are here already, with their studies and patients, in one question."""
         found: dict[Level, dict[_Key, dict[str, Any]]] = {level: {} for level in _NAMES}
-        statement = _chain()
-        for row in rows_in(self._connection, statement, series.c.series_uid, [each["series_uid"] for each in values]):
+        for row in _CHAIN.rows(self._connection, [each["series_uid"] for each in values]):
             parent = 0
             for level, (start, stop) in _SPANS.items():
                 columns = dict(zip(TABLES[level].c.keys(), row[start:stop], strict=True))
@@ -168,9 +158,9 @@ class SqlInstances:
         return {key: there[key]["pk"] for key in wanted}
 
     def _there(self, level: Level, wanted: AbstractSet[_Key]) -> dict[_Key, dict[str, Any]]:
-        table, name = TABLES[level], _NAMES[level]
+        name = _NAMES[level]
         found: dict[_Key, dict[str, Any]] = {}
-        for row in rows_in(self._connection, select(table), table.c[name], [key[1] for key in wanted]):
+        for row in _ENTITIES[level].rows(self._connection, [key[1] for key in wanted]):
             columns = dict(row._mapping)
             key = (columns[_PARENTS[level]] if level in _PARENTS else 0, columns[name])
             if key in wanted:
@@ -195,20 +185,12 @@ _PARENTS = {Level.STUDY: "patient_pk", Level.SERIES: "study_pk"}
 
 
 def _spans() -> dict[Level, tuple[int, int]]:
-    """Return where the columns of each level stand in a row of `_chain`."""
+    """Return where the columns of each level stand in a row of `_CHAIN`."""
     spans, at = {}, 0
     for level in _NAMES:
         spans[level] = (at, at + len(TABLES[level].c))
         at += len(TABLES[level].c)
     return spans
-
-
-_SPANS = _spans()
-
-
-def _chain() -> Select[*tuple[Any, ...]]:
-    joined = series.join(study, series.c.study_pk == study.c.pk).join(patient, study.c.patient_pk == patient.c.pk)
-    return select(*patient.c, *study.c, *series.c).select_from(joined)
 
 
 def _parent(level: Level, key: _Key) -> dict[str, int]:
@@ -258,3 +240,25 @@ def _record(row: Row[*tuple[Any, ...]]) -> StoredInstance:
         modality=row.modality or "",
         state=row.state,
     )
+
+
+_SPANS = _spans()
+_ENTITIES = {level: Lookup(select(TABLES[level]), TABLES[level].c[name]) for level, name in _NAMES.items()}
+_CHAIN = Lookup(
+    select(*patient.c, *study.c, *series.c).select_from(
+        series.join(study, series.c.study_pk == study.c.pk).join(patient, study.c.patient_pk == patient.c.pk)
+    ),
+    series.c.series_uid,
+)
+_BY_DIGEST = Lookup(select(instance_table.c.digest), instance_table.c.digest)
+_CURRENT = Lookup(
+    select(*instance_table.c["sop_uid", "digest"]).where(instance_table.c.state == InstanceState.CURRENT),
+    instance_table.c.sop_uid,
+)
+_REVISIONS = Lookup(_stored().where(instance_table.c.state == InstanceState.CURRENT), instance_table.c.sop_uid)
+_STANDING = select(*instance_table.c["digest", "sop_uid", "state"]).where(
+    or_(
+        instance_table.c.digest.in_(bindparam("digests", expanding=True)),
+        instance_table.c.sop_uid.in_(bindparam("uids", expanding=True)),
+    )
+)

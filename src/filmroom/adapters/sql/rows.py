@@ -3,12 +3,13 @@
 `catalog.types.Document` writes every record as `canon.plain` spells it; the functions here are its inverse.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Result, Row, Select, Table, insert
+from sqlalchemy import ColumnElement, Connection, Result, Row, Select, Table, bindparam, insert
 
 from filmroom.errors import NotFound
 from filmroom.ids import Digest
@@ -39,6 +40,22 @@ def rows_in(
     return chain.from_iterable(connection.execute(statement.where(part)) for part in parts)
 
 
+class Lookup:
+    """A statement that is made once, for the rows whose `column` is one of some values."""
+
+    def __init__(self, statement: Select[*tuple[Any, ...]], column: ColumnElement[Any]) -> None:
+        self._one = statement.where(column == bindparam("one", type_=column.type))
+        self._some = statement.where(column.in_(bindparam("some", expanding=True, type_=column.type)))
+
+    def rows(self, connection: Connection, values: Iterable[object]) -> Iterator[Row[*tuple[Any, ...]]]:
+        """Yield the rows, with each value looked for once."""
+        for part in chunks(list(values)):
+            if len(part) == 1:
+                yield from connection.execute(self._one, {"one": part[0]})
+            else:
+                yield from connection.execute(self._some, {"some": part})
+
+
 def stream(connection: Connection, statement: Select[*tuple[Any, ...]]) -> Result[*tuple[Any, ...]]:
     """Run a statement whose rows are read while they come, so that they need not fit into memory."""
     result = connection.execute(statement, execution_options={"stream_results": True, "yield_per": 1000})
@@ -55,7 +72,10 @@ def close_streams(connection: Connection) -> None:
 def add(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows, all with the same keys; none is fine."""
     if rows:
-        connection.execute(insert(table), rows)
+        connection.execute(_insert(table), rows)
+
+
+_insert = lru_cache(insert)
 
 
 def values_of(record: "DataclassInstance") -> dict[str, Any]:

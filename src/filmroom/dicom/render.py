@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from filmroom.dicom.pixels import frames
 from filmroom.dicom.transfer import single_frame
 from filmroom.dicom.walk import FAILURES
 from filmroom.errors import Invalid, Unreadable
@@ -35,7 +34,7 @@ def picture(
     window that is none, NotFound for a frame that is not there, Unreadable for one that cannot be decoded.
     """
     chosen = _parse_window(window) if window else None
-    frame = np.asarray(next(frames(single_frame(dataset, number))))
+    frame = np.asarray(single_frame(dataset, number))
     grey = frame.astype(np.uint8) if frame.ndim == 3 else _windowed(frame, dataset, chosen)
     if max(grey.shape[:2]) > MAX_SIDE:
         raise Unreadable("the frame is too large for a picture", "retrieve the frame itself")

@@ -150,6 +150,9 @@ def _decoded(dataset: Dataset, layout: _Layout, count: int, wanted: range) -> It
     if codec is None:
         if layout.syntax not in _BY_PYDICOM:
             raise _unreadable(layout, "there is no decoder for it")
+        if layout.allocated == layout.samples == 1 and layout.syntax != _RLE and "PixelData" in dataset:
+            yield from _one_bit(dataset.PixelData, layout, count, wanted)
+            return
         # more pixels than frames is a finding of the parser, not a reason to refuse them
         decoder = get_decoder(UID(layout.syntax))
         # told to go through all by number, pydicom would walk all fragments before each of them
@@ -167,6 +170,18 @@ def _decoded(dataset: Dataset, layout: _Layout, count: int, wanted: range) -> It
         if frame.shape != layout.shape:
             raise _unreadable(layout, "a frame has another size than Rows and Columns say")
         yield frame
+
+
+def _one_bit(value: bytes, layout: _Layout, count: int, wanted: range) -> Iterator[Frame]:
+    """Cut frames out of packed bits: a frame need not begin at a byte (PS3.5 8.1.1), which pydicom loses bits over."""
+    packed = np.frombuffer(value, np.uint8)
+    size = layout.rows * layout.columns
+    if 8 * packed.size < count * size:
+        raise _unreadable(layout, "it is shorter than its dimensions")
+    for number in wanted:
+        first, skipped = divmod(number * size, 8)
+        bits = np.unpackbits(packed[first : first + (skipped + size + 7) // 8], bitorder="little")
+        yield bits[skipped : skipped + size].reshape(layout.shape)
 
 
 def _significant(frame: Frame, layout: _Layout, bits_used: int | None = None) -> Frame:
@@ -343,13 +358,14 @@ def _palette(dataset: Dataset, colour: str, layout: _Layout) -> NDArray[np.integ
 # Whether colours are still YCbCr after decoding. JPEG 2000 undoes RCT and ICT itself.
 _TO_RGB = {"RGB": False, "YBR_RCT": False, "YBR_ICT": False, "YBR_FULL": True, "YBR_FULL_422": True}
 
+_RLE = "1.2.840.10008.1.2.5"
 _BY_PYDICOM = frozenset(
     {
         "1.2.840.10008.1.2",  # implicit VR little endian
         "1.2.840.10008.1.2.1",  # explicit VR little endian
         "1.2.840.10008.1.2.1.99",  # deflated explicit VR little endian
         "1.2.840.10008.1.2.2",  # explicit VR big endian
-        "1.2.840.10008.1.2.5",  # RLE lossless
+        _RLE,
     }
 )
 _JPEG_4 = "1.2.840.10008.1.2.4."

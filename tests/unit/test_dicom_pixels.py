@@ -169,6 +169,15 @@ def test_a_codestream_of_another_size_or_without_an_end_is_refused() -> None:
             list(frames(compressed(dataset, [part if wrong else part[:-2]])))
 
 
+@pytest.mark.parametrize(("stored", "high"), [(12, 15), (12, 10), (16, 7)])
+def test_values_that_do_not_begin_at_the_lowest_bit_are_refused(stored: int, high: int) -> None:
+    dataset = image((1, 2), (16, stored), False, "MONOCHROME2", EXPLICIT)
+    dataset.HighBit = high
+    dataset.add_new("PixelData", "OW", struct.pack("<2H", 0x1230, 0x4560))
+    with pytest.raises(Unreadable, match="High Bit"):
+        decoded(dataset)
+
+
 def test_missing_frames_are_refused() -> None:
     part = bytes(imagecodecs.jpeg8_encode(np.zeros((16, 16), np.uint8)))
     dataset = compressed(image((16, 16), (8, 8), False, "MONOCHROME2", f"{JPEG}50"), [part, part])

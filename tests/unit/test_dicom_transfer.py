@@ -93,6 +93,19 @@ def test_the_object_is_the_same_after_a_picture_of_a_frame(kind: str) -> None:
     assert encode(dataset) == data
 
 
+@pytest.mark.parametrize("media", [render.PNG, render.JPEG])
+def test_colour_planes_that_are_compressed_apart_make_a_picture(media: str) -> None:
+    dataset = multi_frame("explicit")
+    dataset.NumberOfFrames, dataset.SamplesPerPixel, dataset.PlanarConfiguration = 1, 3, 0
+    dataset.PhotometricInterpretation = "RGB"
+    stripes = np.stack(PICTURES[:3], axis=-1)
+    dataset.add_new("PixelData", "OB", stripes.tobytes())
+    dataset.compress(UID(RLE), generate_instance_uid=False)
+    shown = render.picture(read(encode(dataset)), 1, media)
+    if media == render.PNG:
+        assert (imagecodecs.png_decode(shown) == stripes).all()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("chosen", [range(0), range(1, 3), range(4)])
 def test_only_the_chosen_frames_come_out(kind: str, chosen: range) -> None:

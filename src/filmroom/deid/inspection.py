@@ -309,9 +309,7 @@ def _look_at_words(dataset: Dataset, syntax: str, seen: Inspection) -> None:
     if allocated == stored:
         return
     order = ">" if syntax == _BIG else "<"
-    unused = np.frombuffer(dataset.PixelData[:size], f"{order}i{allocated // 8}") >> int(
-        dataset.get("HighBit", stored - 1)
-    )
+    unused = np.frombuffer(dataset.PixelData[:size], f"{order}i{allocated // 8}") >> (stored - 1)
     allowed = [(0, 1)]  # nothing above the highest bit
     if int(dataset.get("PixelRepresentation", 0)) == 1:
         allowed.append((0, -1))  # or the sign, all the way up

@@ -136,6 +136,8 @@ def _layout(dataset: Dataset) -> _Layout:
         raise _unreadable(layout, f"{samples} samples a pixel are not supported")
     if allocated not in (1, 8, 16, 32, 64) or not 0 < layout.stored <= allocated:
         raise _unreadable(layout, "Bits Allocated and Bits Stored make no sense")
+    if _whole(dataset, "HighBit", layout.stored - 1) != layout.stored - 1:
+        raise _unreadable(layout, "High Bit is not the one below Bits Stored")  # PS3.5 8.1.1: no other place is left
     if samples == 3 and layout.photometric not in _TO_RGB:
         raise _unreadable(layout, "its photometric interpretation is not supported")
     return layout

@@ -38,7 +38,7 @@ def picture(
     grey = frame.astype(np.uint8) if frame.ndim == 3 else _windowed(frame, dataset, chosen)
     if max(grey.shape[:2]) > MAX_SIDE:
         raise Unreadable("the frame is too large for a picture", "retrieve the frame itself")
-    small = _shrunk(grey, size) if size else grey
+    small = np.ascontiguousarray(_shrunk(grey, size) if size else grey)  # the planes of a colour may lie apart
     if media == PNG:
         return bytes(imagecodecs.png_encode(small))
     return bytes(imagecodecs.jpeg8_encode(small, level=quality))
@@ -107,4 +107,4 @@ def _shrunk(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uin
     scale = max(width / size[0], height / size[1], 1.0)
     down = (np.arange(max(int(height / scale), 1)) * scale).astype(int)
     across = (np.arange(max(int(width / scale), 1)) * scale).astype(int)
-    return np.ascontiguousarray(picture[down][:, across])
+    return np.asarray(picture[down][:, across])

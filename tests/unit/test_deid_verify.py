@@ -139,7 +139,13 @@ def test_another_profile_does_not_pass() -> None:
     ("change", "place"),
     [
         (put("BurnedInAnnotation", "YES"), "BurnedInAnnotation"),
+        (put("BurnedInAnnotation", "TRUE"), "BurnedInAnnotation"),
+        (put("BurnedInAnnotation", "yes, patient name"), "BurnedInAnnotation"),
+        (put("RecognizableVisualFeatures", "YES"), "RecognizableVisualFeatures"),
         (put("ImageType", ["DERIVED", "SECONDARY", "SCREEN SAVE"]), "ImageType"),
+        (put("ImageType", ["ORIGINAL", "PRIMARY", "SCREENSHOT"]), "ImageType"),
+        (put("ImageType", ["ORIGINAL", "PRIMARY", "AXIAL", "ScreenCapture-2"]), "ImageType"),
+        (put("ImageType", ["SCREEN", "SAVED"]), "ImageType"),
         (put("ImageType", None), "ImageType"),
         (put("SOPClassUID", UID("1.2.840.10008.5.1.4.1.1.7")), "SOPClassUID"),
         (put("SOPClassUID", UID("1.2.840.10008.5.1.4.1.1.1")), "BurnedInAnnotation"),

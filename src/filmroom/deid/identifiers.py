@@ -24,6 +24,7 @@ from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from filmroom.deid import eyes
 from filmroom.deid.identifying import IDENTIFIERS, PLACEHOLDERS, PLACES
 from filmroom.deid.lexicon import words
 from filmroom.dicom import parse, pixels, walk
@@ -43,8 +44,9 @@ _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 class Identifiers:
     """What must not survive. Terms are lower case; `dates` are YYYYMMDD by keyword ("" for private attributes).
 
-    `frames` are the digests of the source's decoded frames, None when it cannot be decoded. `overlays` says whether the
-    source has an overlay, in a group of its own or in unused bits.
+    `frames` are the digests of the source's decoded frames, None when it cannot be decoded. `doubts` are the attributes
+    of the source that do not exclude text in its pixels (`eyes`), an overlay, in a group of its own or in unused bits,
+    among them.
     """
 
     terms: frozenset[str] = field(repr=False)
@@ -52,7 +54,7 @@ class Identifiers:
     dates: Mapping[str, frozenset[str]] = field(repr=False)
     spellings: frozenset[str] = field(repr=False)
     frames: tuple[str, ...] | None = field(repr=False)
-    overlays: bool
+    doubts: frozenset[str]
 
     @property
     def count(self) -> int:
@@ -85,7 +87,7 @@ def identifiers(source: bytes) -> Identifiers:
         dates={keyword: frozenset(found) for keyword, found in notes.dates.items()},
         spellings=frozenset(spelt for found in notes.dates.values() for day in found for spelt in _spellings(day)),
         frames=frame_digests(dataset),
-        overlays=notes.overlays,
+        doubts=eyes.doubts(dataset) | ({"OverlayData"} if notes.overlays else set()),
     )
 
 

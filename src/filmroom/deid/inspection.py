@@ -104,7 +104,7 @@ def inspect(output: bytes, forbidden: Identifiers, profile: Profile) -> Inspecti
         if not _is_canonical(output):
             seen.fail("not-canonical")
         seen.names = {keyword: str(dataset.get(keyword) or "") for keyword in _NAMES}
-        seen.findings.update(eyes.look(dataset, overlays=forbidden.overlays))
+        seen.findings.update(eyes.findings(forbidden.doubts))
     except (*_FAILURES, Unreadable):
         seen.fail("unreadable")
     if not seen.coverage.is_full:

@@ -23,6 +23,7 @@ from pydicom.uid import RLELossless
 from filmroom.deid import profile as profiles
 from filmroom.deid import verify
 from filmroom.deid.apply import Applied, apply
+from filmroom.deid.identifiers import in_text
 from filmroom.deid.pseudonym import Pseudonyms
 
 TOKEN, NUMBER, BORN, STUDIED = "QXZBCVWK", "48291377", "19310214", "20210511"
@@ -263,3 +264,29 @@ def test_what_a_reader_needs_of_a_ct_is_kept(pydicom_files: Path) -> None:
     ):
         if keyword in source:
             assert kept.get(keyword) == source.get(keyword), keyword
+
+
+@pytest.mark.parametrize(
+    "keyword", ["InstitutionCodeSequence", "PatientInsurancePlanCodeSequence", "PersonIdentificationCodeSequence"]
+)
+def test_a_code_of_a_place_or_person_is_known_where_it_passes_for_another(keyword: str, source: Dataset) -> None:
+    place, other = Dataset(), Dataset()
+    place.CodeValue, place.CodingSchemeDesignator, place.CodeMeaning = "C4829137", "99LOCAL", "Hospital Zwiesel"
+    other.CodeValue, other.CodingSchemeDesignator, other.CodeMeaning = "C4829137", "SCT", "hospital zwiesel"
+    nest = Dataset()
+    setattr(nest, keyword, Sequence([place]))
+    source.RequestAttributesSequence, source.AnatomicRegionSequence = Sequence([nest]), Sequence([other])
+    data, copy = copied(source)
+    cleaned = pydicom.dcmread(BytesIO(copy)).AnatomicRegionSequence[0]
+    assert (cleaned.CodeValue, cleaned.CodeMeaning) == ("", "hospital")
+    forbidden = verify.identifiers(data)
+    assert in_text("C4829137", forbidden) and in_text("chest zwiesel", forbidden)
+    assert not in_text("hospital SCT 99LOCAL", forbidden)
+
+
+def test_a_sequence_is_never_read_as_if_it_were_text(source: Dataset) -> None:
+    item = Dataset()
+    item.UniqueDeviceIdentifier, item.DeviceDescription = "(01)00884838049382", "chest"
+    source.UDISequence, source.StudyDescription = Sequence([item]), "CHEST"
+    _, copy = copied(source)
+    assert pydicom.dcmread(BytesIO(copy)).StudyDescription == "CHEST"

@@ -29,7 +29,7 @@ from filmroom.dicom import encode, parse, walk
 from filmroom.errors import Unreadable
 from filmroom.records import Reason
 
-METHOD = "filmroom deid 2"
+METHOD = "filmroom deid 3"
 _DEEPEST = 16
 _PIXEL_DATA = Tag("PixelData")
 _TYPE_2 = ("PatientID", "PatientName")
@@ -213,16 +213,17 @@ def _known(source: Dataset) -> frozenset[str]:
     Raises Unreadable when a sequence cannot be opened: who may be named in there is not known.
     """
     found: set[str] = set()
-    for raw, holder, _ in walk.nested(source):
-        keyword, vr = walk.name_of(int(raw.tag)), walk.vr_of(raw)
+    for raw, holder, place in walk.nested(source):
+        vr = walk.vr_of(raw)
+        rows = {walk.name_of(int(raw.tag)), ".".join(place.split(".")[-2:])}
         if vr in ("DA", "DT"):
             found |= set(_DAYS.findall(_decoded(holder, raw)))
-        if vr != "PN" and keyword not in IDENTIFIERS and keyword not in PLACES:
+        if vr == "SQ" or (vr != "PN" and rows.isdisjoint(IDENTIFIERS | PLACES)):
             continue
         text = _decoded(holder, raw).lower()
         for spelling in (text, "".join(c for c in unicodedata.normalize("NFKD", text) if c.isascii())):
             parts = set("".join(c if c.isalnum() else " " for c in spelling).split())
-            found |= (parts - words() if keyword in PLACES else parts) | {spelling.strip()}
+            found |= (parts if rows.isdisjoint(PLACES) else parts - words()) | {spelling.strip()}
     shortest = frozenset(word for word in found if word in eponyms())
     numbers = {word.lstrip("0") for word in found if word.isdecimal()}
     return shortest | {word for word in found | numbers if len(word) > 2 and word not in PLACEHOLDERS}

@@ -78,8 +78,8 @@ def identifiers(source: bytes) -> Identifiers:
     dataset = parse.read(source)
     notes = _Notes()
     for part in (dataset.file_meta, dataset):
-        for raw, holder, _ in walk.nested(part):
-            _note(raw, holder, notes)
+        for raw, holder, place in walk.nested(part):
+            _note(raw, holder, place, notes)
     terms = {form for term in notes.terms for form in (term, _folded(term)) if _is_term(form)}
     return Identifiers(
         terms=frozenset(terms),
@@ -152,16 +152,17 @@ def _in_bytes(term: str, lowered: bytes) -> bool:
     return any(form in lowered for form in {term.encode(encoding, "ignore") for encoding in encodings} if len(form) > 3)
 
 
-def _note(raw: walk.Element, holder: Dataset, notes: _Notes) -> None:
+def _note(raw: walk.Element, holder: Dataset, place: str, notes: _Notes) -> None:
     keyword, vr, private = walk.name_of(int(raw.tag)), walk.vr_of(raw), raw.tag.is_private
+    rows = {keyword, ".".join(place.split(".")[-2:])}
     if raw.tag.group & 0xFF01 == 0x6000 and not private:
         notes.overlays = True
     if keyword in _OWN_TRACES or vr in ("SQ", "OB", "OW"):
         return
-    if vr == "PN" or (keyword in IDENTIFIERS and vr != "UI"):
+    if vr == "PN" or (rows & IDENTIFIERS and vr != "UI"):
         for text in _texts(raw, holder):
             notes.terms |= {text} | {part for part in _alnum(text).split() if vr == "PN" or len(part) >= _SHORTEST_RAW}
-    elif keyword in PLACES:
+    elif rows & PLACES:
         for text in _texts(raw, holder):
             notes.terms |= {part for part in _alnum(text).split() if part not in words()}
     elif vr == "UI":

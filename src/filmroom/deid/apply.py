@@ -69,11 +69,13 @@ def apply(data: bytes, profile: Profile, pseudonyms: Pseudonyms) -> Applied | No
     """
     try:
         source = parse.read(data)
+        issuer, patient = parse.patient(source)
         facts = {keyword: _text(source, keyword) for keyword in ("SOPClassUID", "Modality", *_UIDS)}
     except Unreadable as error:
         return NotApplied(reasons=(Reason("unreadable", error.what),), subject="")
     syntax = walk.meta_text(source.file_meta, 0x00020010)
-    issuer, patient = _patient(source, facts["StudyInstanceUID"])
+    if not patient:
+        issuer, patient = "\0study", facts["StudyInstanceUID"]
     subject = pseudonyms.patient(issuer, patient)
     reasons = _obstacles(source, facts, syntax, profile)
     if reasons:
@@ -199,12 +201,6 @@ def _obstacles(source: Dataset, facts: Mapping[str, str], syntax: str, profile: 
             Reason("transfer-syntax-not-supported", "the transfer syntax is none whose pixels can be cleaned")
         )
     return tuple(reasons)
-
-
-def _patient(source: Dataset, study_uid: str) -> tuple[str, str]:
-    """Return (issuer, Patient ID), or a stand-in for the patient of a study that does not name one."""
-    patient = _text(source, "PatientID")
-    return (_text(source, "IssuerOfPatientID"), patient) if patient else ("\0study", study_uid)
 
 
 def _known(source: Dataset) -> frozenset[str]:

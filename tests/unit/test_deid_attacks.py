@@ -23,7 +23,7 @@ from pydicom.uid import RLELossless
 from filmroom.deid import profile as profiles
 from filmroom.deid import verify
 from filmroom.deid.apply import Applied, apply
-from filmroom.deid.identifiers import in_text
+from filmroom.deid.identifiers import in_header_bytes, in_pixel_bytes, in_text
 from filmroom.deid.pseudonym import Pseudonyms
 
 TOKEN, NUMBER, BORN, STUDIED = "QXZBCVWK", "48291377", "19310214", "20210511"
@@ -290,3 +290,22 @@ def test_a_sequence_is_never_read_as_if_it_were_text(source: Dataset) -> None:
     source.UDISequence, source.StudyDescription = Sequence([item]), "CHEST"
     _, copy = copied(source)
     assert pydicom.dcmread(BytesIO(copy)).StudyDescription == "CHEST"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("written_as", ["Ömürlü", "ÖMÜRLÜ", "ömürlü", "ÖmüRLü"])
+def test_a_name_with_accents_is_found_in_bytes_in_any_case(encoding: str, written_as: str, source: Dataset) -> None:
+    source.SpecificCharacterSet, source.PatientName = "ISO_IR 192", "Ömürlü^Anna"
+    forbidden = verify.identifiers(written(source))
+    assert in_header_bytes(b"x" + written_as.encode(encoding) + b"y", forbidden)
+    assert in_pixel_bytes(b"x" + written_as.encode(encoding) + b"y", forbidden)
+    assert not in_header_bytes("Ömür, L. Ümür".encode(encoding), forbidden)
+
+
+@pytest.mark.parametrize("written_as", ["СЕРГЕЕВА", "Сергеева"])
+def test_a_name_in_another_script_is_found_in_bytes(written_as: str, source: Dataset) -> None:
+    source.SpecificCharacterSet, source.PatientName = "ISO_IR 192", "Сергеева^Анна"
+    forbidden = verify.identifiers(written(source))
+    assert in_header_bytes(written_as.encode(), forbidden) and in_header_bytes(
+        written_as.encode("utf-16-le"), forbidden
+    )

@@ -8,8 +8,9 @@ What counts as found:
 - Text values are searched for terms with word boundaries, without regard to case: "Ann" is not found in "Scanning".
 - Numbers (DS, IS) count only when the whole number is the term and the term has six digits or more: a short Patient ID
   such as 100 is no finding where a tube current is 100.
-- The raw bytes are searched for terms of five characters and more, in UTF-8, Latin-1 and UTF-16, without boundaries, so
-  that nothing hides in a glued word or an odd encoding; for a term of digits only, no digit or dot may touch it.
+- The raw bytes are searched for terms of five characters and more, in UTF-8, Latin-1 and UTF-16, in either case and
+  without boundaries, so that nothing hides in a glued word or an odd encoding; for a term of digits only, no digit or
+  dot may touch it.
 - Compressed pixel data is searched in the same way, for terms of six characters and more that are not all digits.
 - Terms under three characters, stand-ins such as "anonymous", and words of one repeated character are skipped.
 - A date is found where the same attribute has it, or where a text spells it in one of the usual ways.
@@ -35,6 +36,7 @@ _SHORTEST, _SHORTEST_RAW, _SHORTEST_IN_PIXELS, _SHORTEST_NUMBER = 3, 5, 6, 6
 _OWN_TRACES = frozenset({"ImplementationClassUID", "MediaStorageSOPClassUID", "TransferSyntaxUID"})
 _PRIVATE_TEXT = frozenset("LO SH ST LT UT UC UN AE".split())
 _LONGEST_PRIVATE = 64
+_ENCODINGS = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
 _NUMBER_IN_TEXT = re.compile(r"\d{6,}")
 _DAY = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
@@ -148,8 +150,18 @@ def _in_bytes(term: str, lowered: bytes) -> bool:
         return (
             re.search(rb"(?<![\d.])" + term.encode() + rb"(?![\d.])", lowered) is not None if term.isascii() else False
         )
-    encodings = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
-    return any(form in lowered for form in {term.encode(encoding, "ignore") for encoding in encodings} if len(form) > 3)
+    if term.isascii():
+        return any(term.encode(encoding) in lowered for encoding in _ENCODINGS)
+    writable = [encoding for encoding in _ENCODINGS if len(term.encode(encoding, "ignore")) > _SHORTEST]
+    return any(re.search(b"".join(_cased(char, encoding) for char in term), lowered) for encoding in writable)
+
+
+def _cased(char: str, encoding: str) -> bytes:
+    """Return a pattern for a letter in either case, in bytes of which those that could be ASCII letters were lowered."""
+    if char.isascii():
+        return re.escape(char.encode(encoding))
+    found = {form.encode(encoding, "ignore").lower() for form in (char, char.upper(), char.title())}
+    return b"(?:" + b"|".join(map(re.escape, sorted(found - {b""}))) + b")" if any(found) else b""
 
 
 def _note(raw: walk.Element, holder: Dataset, place: str, notes: _Notes) -> None:

@@ -50,6 +50,12 @@ def test_names_numbers_and_dates_do_not(text: str, left: str | None) -> None:
     assert (upper or "").lower() == (left or "").lower()
 
 
+def test_of_a_very_long_text_only_the_beginning_is_kept() -> None:
+    assert actions.clean_descriptor("LO", "chest " * 171 + "abdomen", NOBODY) == " ".join(["chest"] * 170)
+    assert actions.clean_descriptor("UT", "chest " + "9" * 3_000_000, NOBODY) == "chest"
+    assert actions.clean_descriptor("UT", "." * 3_000_000, NOBODY) is None
+
+
 def test_an_eponym_behind_a_title_is_a_person() -> None:
     assert actions.clean_descriptor("LO", "Dr. Baker chest", NOBODY) == "chest"
     assert actions.clean_descriptor("LO", "Baker cyst", NOBODY) == "Baker cyst"

@@ -30,6 +30,7 @@ _AGE = re.compile(r"(\d{1,3})([DWMY])\Z")
 _OLDEST_YEARS = 89
 _SHORT_WORD = 2
 _MOST_DIGITS = 5  # in the short words of a code string, together
+_LONGEST_TEXT = 1024  # the patterns below take time by the square of it; the longest descriptor has 64 characters
 _LONG_NUMBER = 6  # shorter ones are counts and measures more often than identifiers
 
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mai|okt|dez"
@@ -175,8 +176,10 @@ def clean_descriptor(vr: str, text: str, context: Context) -> str | None:
     """Return the lexicon words and protocol-like tokens of a text in their order, None when there are none.
 
     Dates, times, telephone numbers and the patient's own words go first; a word behind a title goes too. An unknown
-    word is dropped, so a name needs no recognising.
+    word is dropped, so a name needs no recognising. So is all that follows the first 1,024 characters.
     """
+    if len(text) > _LONGEST_TEXT:
+        text = text[:_LONGEST_TEXT].rpartition(" ")[0]  # a word that is cut could pass for another
     bare = _GIVEAWAY.sub(" \N{REPLACEMENT CHARACTER} ", text)
     kept, gap = "", False
     pending = ""

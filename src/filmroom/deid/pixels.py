@@ -7,7 +7,7 @@ Text inside the picture is not seen here.
 Sources: PS3.5 8.1 and A.4.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -26,7 +26,7 @@ SYNTAXES = NATIVE | STRIPPERS.keys()
 class Cleaned:
     """The value to write, how many frames lost a segment or tail, and whether words had their unused bits cleared."""
 
-    value: bytes
+    value: bytes = field(repr=False)
     frames_stripped: int
     bits_cleared: bool
 

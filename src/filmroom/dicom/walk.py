@@ -71,7 +71,7 @@ class Reading:
     `dataset.file_meta` names the transfer syntax that the bytes have; where it was missing or wrong, it was put right.
     """
 
-    dataset: Dataset
+    dataset: Dataset = field(repr=False)
     declared: str
     syntax: str
     reasons: tuple[Reason, ...]

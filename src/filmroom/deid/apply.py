@@ -36,6 +36,7 @@ _TYPE_2 = ("PatientID", "PatientName")
 _UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _DAYS = re.compile(r"(?<!\d)\d{8}")
 _ROOM = {"LO": 64, "SH": 16}
+_TELLING = IDENTIFIERS | PLACES
 _TEXTS = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split())
 
 
@@ -214,7 +215,7 @@ def _known(source: Dataset) -> frozenset[str]:
         rows = {walk.name_of(int(raw.tag)), ".".join(place.split(".")[-2:])}
         if vr in ("DA", "DT"):
             found |= set(_DAYS.findall(_decoded(holder, raw)))
-        if vr == "SQ" or (vr != "PN" and rows.isdisjoint(IDENTIFIERS | PLACES)):
+        if vr == "SQ" or (vr != "PN" and rows.isdisjoint(_TELLING)):
             continue
         text = _decoded(holder, raw).lower()
         for spelling in (text, "".join(c for c in unicodedata.normalize("NFKD", text) if c.isascii())):

@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from io import BytesIO
 
 from pydicom.charset import convert_encodings, python_encoding
@@ -169,6 +170,7 @@ def raw_value(element: Element | None) -> bytes:
     return b""
 
 
+@lru_cache(8192)
 def name_of(tag: int) -> str:
     """Return the attribute's keyword, or (gggg,eeee) when the dictionary does not have it."""
     return keyword_for_tag(tag) or f"({tag >> 16:04X},{tag & 0xFFFF:04X})"

@@ -179,7 +179,7 @@ def _identity_reasons(dataset: Dataset) -> list[Reason]:
         uid = _uid_text(dataset, keyword)
         if not uid:
             reasons.append(Reason("uid-missing", f"{name} is missing or empty"))
-        elif len(uid) > 64 or uid.strip("0123456789."):
+        elif not walk.is_uid(uid):
             reasons.append(Reason("uid-malformed", f"{name} is not at most 64 digits and dots"))
     meta = dataset.file_meta
     for tag, keyword in ((0x00020002, "SOPClassUID"), (0x00020003, "SOPInstanceUID")):

@@ -23,8 +23,9 @@ from pydicom.uid import RLELossless
 from filmroom.deid import profile as profiles
 from filmroom.deid import verify
 from filmroom.deid.apply import Applied, apply
-from filmroom.deid.identifiers import in_header_bytes, in_pixel_bytes, in_text
+from filmroom.deid.identifiers import in_header_bytes, in_number, in_pieces, in_pixel_bytes, in_text
 from filmroom.deid.pseudonym import Pseudonyms
+from filmroom.dicom.encode import encode
 
 TOKEN, NUMBER, BORN, STUDIED = "QXZBCVWK", "48291377", "19310214", "20210511"
 PROFILE = profiles.load("research")
@@ -309,3 +310,26 @@ def test_a_name_in_another_script_is_found_in_bytes(written_as: str, source: Dat
     assert in_header_bytes(written_as.encode(), forbidden) and in_header_bytes(
         written_as.encode("utf-16-le"), forbidden
     )
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        *(("StudyDescription", text) for text in ("482_913_77", "48 chest 291 axial 377", "14 2 31", "1931 2 14")),
+        *(("SliceLocation", text) for text in ("4.8291377E7", "0048291377", "482913770e-1", "19310214")),
+        ("RescaleType", "0048291377"),
+    ],
+)
+def test_the_verifier_alone_catches_a_number_however_it_is_written(keyword: str, value: str, source: Dataset) -> None:
+    data, copy = copied(source)
+    changed = pydicom.dcmread(BytesIO(copy))
+    setattr(changed, keyword, value)
+    verdict = verify.verify(encode(changed), verify.identifiers(data), PROFILE)
+    codes = {finding.code for finding in verdict.findings}
+    assert codes & {"identifier-survives", "identifier-in-bytes"}, codes
+
+
+@pytest.mark.parametrize("value", ["1e99999999999999", "0e0", "-1.5E-9", "1e99", "12", "T2 512/512 3mm 4"])
+def test_the_verifier_takes_other_numbers_for_what_they_are(value: str, source: Dataset) -> None:
+    forbidden = verify.identifiers(written(source))
+    assert not in_number(value, forbidden) and not in_pieces(value, forbidden)

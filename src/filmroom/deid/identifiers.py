@@ -7,7 +7,8 @@ What counts as found:
 
 - Text values are searched for terms with word boundaries, without regard to case: "Ann" is not found in "Scanning".
 - Numbers (DS, IS) count only when the whole number is the term and the term has six digits or more: a short Patient ID
-  such as 100 is no finding where a tube current is 100.
+  such as 100 is no finding where a tube current is 100. Zeros before a number do not count.
+- The numbers of a descriptor are also read as one: 482913 is found in "482 chest 913", and 14 February 1931 in "14 2 31".
 - The raw bytes are searched for terms of five characters and more, in UTF-8, Latin-1 and UTF-16, in either case and
   without boundaries, so that nothing hides in a glued word or an odd encoding; for a term of digits only, no digit or
   dot may touch it.
@@ -20,6 +21,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset
@@ -37,6 +39,8 @@ _OWN_TRACES = frozenset({"ImplementationClassUID", "MediaStorageSOPClassUID", "T
 _PRIVATE_TEXT = frozenset("LO SH ST LT UT UC UN AE".split())
 _LONGEST_PRIVATE = 64
 _ENCODINGS = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
+_MOST_PLACES = 30
+_NUMBER = re.compile("[0-9]+")
 _NUMBER_IN_TEXT = re.compile(r"\d{6,}")
 _DAY = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
@@ -117,11 +121,29 @@ def in_text(text: str, forbidden: Identifiers) -> bool:
 
 def in_number(text: str, forbidden: Identifiers) -> bool:
     """Say whether the whole part of a DS or IS value is a term of at least six digits, or one of the source's dates."""
-    number = text.strip().lstrip("+-").partition(".")[0]
+    number = _plain(text).lstrip("+-").partition(".")[0]
     if len(number) < _SHORTEST_NUMBER or not number.isdigit():
         return False
-    forms = {number, number.lstrip("0")}
-    return bool(forms & forbidden.terms) or any(forms & days for days in forbidden.dates.values())
+    known = forbidden.terms.union(*forbidden.dates.values())
+    return any(number.lstrip("0") == each.lstrip("0") for each in known if each.isdigit())
+
+
+def in_pieces(text: str, forbidden: Identifiers) -> bool:
+    """Say whether the numbers of a text are a term when what stands between them is left out, or spell a date."""
+    numbers = _NUMBER.findall(text)
+    joined = "".join(numbers)
+    if len(numbers) < 3 and len(joined) < _SHORTEST_RAW:
+        return False
+    terms = (term.lstrip("0") for term in forbidden.terms if term.isdigit())
+    if any(len(term) >= _SHORTEST_RAW and term in joined for term in terms):
+        return True
+    threes = [sorted(map(int, numbers[at : at + 3])) for at in range(len(numbers) - 2)]
+    days = {day for found in forbidden.dates.values() for day in found} if threes else set()
+    return any(
+        sorted(parts) in threes
+        for day in days
+        for parts in ((int(day[:4]), int(day[4:6]), int(day[6:])), (int(day[2:4]), int(day[4:6]), int(day[6:])))
+    )
 
 
 def in_date(keyword: str, text: str, forbidden: Identifiers) -> bool:
@@ -145,11 +167,22 @@ def in_pixel_bytes(value: bytes, forbidden: Identifiers) -> bool:
     return any(_in_bytes(term, lowered) for term in terms)
 
 
+def _plain(text: str) -> str:
+    """Return a DS or IS value without an exponent, "" for one that is too large for a number that anybody has."""
+    text = text.strip()
+    try:
+        number = Decimal(text) if "e" in text.lower() else None
+    except ArithmeticError:
+        return ""
+    if number is None:
+        return text
+    return f"{number:f}" if abs(number.adjusted()) <= _MOST_PLACES else ""
+
+
 def _in_bytes(term: str, lowered: bytes) -> bool:
     if term.isdigit():
-        return (
-            re.search(rb"(?<![\d.])" + term.encode() + rb"(?![\d.])", lowered) is not None if term.isascii() else False
-        )
+        pattern = rb"(?<![\d.])0*" + term.encode() + rb"(?![\d.])"
+        return term.isascii() and re.search(pattern, lowered) is not None
     if term.isascii():
         return any(term.encode(encoding) in lowered for encoding in _ENCODINGS)
     writable = [encoding for encoding in _ENCODINGS if len(term.encode(encoding, "ignore")) > _SHORTEST]

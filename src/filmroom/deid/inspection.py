@@ -27,6 +27,7 @@ from filmroom.deid.identifiers import (
     in_date,
     in_header_bytes,
     in_number,
+    in_pieces,
     in_pixel_bytes,
     in_text,
 )
@@ -251,7 +252,7 @@ def _look_at_value(element: DataElement, rule: Rule, path: str, seen: Inspection
         elif vr in _TEXTS or isinstance(part, bytes):
             if not text.isascii() and not isinstance(part, bytes):
                 seen.fail("not-ascii", path)  # no lexicon word, code or pseudonym is
-            if in_text(text, forbidden):
+            if in_text(text, forbidden) or (rule.action is Action.CLEAN_DESCRIPTOR and in_pieces(text, forbidden)):
                 seen.fail("identifier-survives", path)
 
 

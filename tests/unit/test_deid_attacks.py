@@ -333,3 +333,15 @@ def test_the_verifier_alone_catches_a_number_however_it_is_written(keyword: str,
 def test_the_verifier_takes_other_numbers_for_what_they_are(value: str, source: Dataset) -> None:
     forbidden = verify.identifiers(written(source))
     assert not in_number(value, forbidden) and not in_pieces(value, forbidden)
+
+
+@pytest.mark.parametrize("stated", ["", "095Y"])
+@pytest.mark.parametrize("text", ["95F CHEST", "CHEST 95", "095 CHEST", "f95_CHEST", "W 95 CHEST"])
+def test_an_age_above_89_is_in_no_descriptor_and_the_verifier_knows_it(text: str, stated: str, source: Dataset) -> None:
+    source.PatientAge, source.StudyDescription, source.PatientBirthDate = stated, text, "" if stated else "19260214"
+    data, copy = copied(source)
+    assert "95" not in pydicom.dcmread(BytesIO(copy)).StudyDescription
+    assert in_text(text, verify.identifiers(data))
+    source.PatientAge, source.PatientBirthDate = "055Y", "19660214"
+    data, copy = copied(source)
+    assert "95" in pydicom.dcmread(BytesIO(copy)).StudyDescription

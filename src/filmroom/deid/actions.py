@@ -28,7 +28,7 @@ _DATETIME = re.compile(
     r"(\d{8})((?:(?:[01]\d|2[0-3])(?:[0-5]\d(?:(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?)?)([+-](?:0\d|1[0-4])[0-5]\d)?\Z"
 )
 _AGE = re.compile(r"(\d{1,3})([DWMY])\Z")
-_OLDEST_YEARS = 89
+OLDEST_YEARS = 89
 _SHORT_WORD = 2
 _SHORTEST_IN_PIECES = 5
 _MOST_DIGITS = 5  # in the short words of a code string, together
@@ -163,7 +163,7 @@ def age(vr: str, text: str, context: Context) -> str | None:
         return None
     years = {"Y": 1, "M": 12, "W": 52, "D": 365}
     count, unit = int(found[1]), found[2]
-    return "090Y" if count // years[unit] > _OLDEST_YEARS else f"{count:03}{unit}"
+    return "090Y" if count // years[unit] > OLDEST_YEARS else f"{count:03}{unit}"
 
 
 def code(vr: str, text: str, context: Context) -> str | None:

@@ -20,7 +20,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from filmroom.deid import numbers, pixels
-from filmroom.deid.actions import ACTIONS, Context, is_public
+from filmroom.deid.actions import ACTIONS, OLDEST_YEARS, Context, is_public
 from filmroom.deid.identifying import IDENTIFIERS, PLACEHOLDERS, PLACES
 from filmroom.deid.lexicon import eponyms, words
 from filmroom.deid.profile import Action, Profile, Rule, codes, method
@@ -82,7 +82,7 @@ def apply(data: bytes, profile: Profile, pseudonyms: Pseudonyms) -> Applied | No
     if reasons:
         return NotApplied(reasons=reasons, subject=subject)
     try:
-        known = _known(source)
+        known = _known(source) | _old_ages(source)
     except Unreadable as error:
         return NotApplied(reasons=(Reason("unreadable", error.what),), subject=subject)
     context = Context(subject, pseudonyms.shift_days(issuer, patient), pseudonyms.uid, known)
@@ -224,6 +224,23 @@ def _known(source: Dataset) -> frozenset[str]:
     shortest = frozenset(word for word in found if word in eponyms())
     numbers = {word.lstrip("0") for word in found if word.isdecimal()}
     return shortest | {word for word in found | numbers if len(word) > 2 and word not in PLACEHOLDERS}
+
+
+def _old_ages(source: Dataset) -> frozenset[str]:
+    """Return how an age above 89 years, stated or by the dates, can stand in a text: 95, 95F, F95."""
+    stated = re.fullmatch(r"(\d{1,3})Y", _text(source, "PatientAge"))
+    ages = {int(stated[1])} if stated else set()
+    born, seen = (_DAYS.match(_text(source, keyword)) for keyword in ("PatientBirthDate", "StudyDate"))
+    if born and seen:
+        years = int(seen[0][:4]) - int(born[0][:4])
+        ages |= {years, years - 1}
+    return frozenset(
+        f"{before}{age}{after}"
+        for age in ages
+        if age > OLDEST_YEARS
+        for before in ("", *"0fmw")
+        for after in ("", *"yfmwj")
+    )
 
 
 def _decoded(holder: Dataset, raw: walk.Element) -> str:

@@ -14,6 +14,7 @@ What counts as found:
   dot may touch it.
 - Compressed pixel data is searched in the same way, for terms of six characters and more that are not all digits.
 - Terms under three characters, stand-ins such as "anonymous", and words of one repeated character are skipped.
+- An age above 89 years is found as a number of its own or with a letter: 95, 95F, F95.
 - A date is found where the same attribute has it, or where a text spells it in one of the usual ways.
 """
 
@@ -43,6 +44,8 @@ _MOST_PLACES = 30
 _NUMBER = re.compile("[0-9]+")
 _NUMBER_IN_TEXT = re.compile(r"\d{6,}")
 _DAY = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")
+_AGE = re.compile(r"[0-9]{1,3}y")
+_OLD, _AGE_MARKS = 90, ("", "0", "y", "f", "m", "w", "j")
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 
 
@@ -72,6 +75,7 @@ class _Notes:
     terms: set[str] = field(default_factory=set, repr=False)
     uids: set[str] = field(default_factory=set, repr=False)
     dates: dict[str, set[str]] = field(default_factory=dict, repr=False)
+    years: set[int] = field(default_factory=set, repr=False)
     overlays: bool = False
 
 
@@ -86,7 +90,7 @@ def identifiers(source: bytes) -> Identifiers:
     for part in (dataset.file_meta, dataset):
         for raw, holder, place in walk.nested(part):
             _note(raw, holder, place, notes)
-    terms = {form for term in notes.terms for form in (term, _folded(term)) if _is_term(form)}
+    terms = {form for term in notes.terms for form in (term, _folded(term)) if _is_term(form)} | _ages(notes)
     return Identifiers(
         terms=frozenset(terms),
         uids=frozenset(uid for uid in notes.uids if uid not in UID_dictionary and len(uid) > _SHORTEST),
@@ -210,6 +214,8 @@ def _note(raw: walk.Element, holder: Dataset, place: str, notes: _Notes) -> None
     elif rows & PLACES:
         for text in _texts(raw, holder):
             notes.terms |= {part for part in _alnum(text).split() if part not in words()}
+    elif vr == "AS":
+        notes.years |= {int(text[:-1]) for text in _texts(raw, holder) if _AGE.fullmatch(text)}
     elif vr == "UI":
         notes.uids |= set(_texts(raw, holder))
     elif vr in ("DA", "DT"):
@@ -218,6 +224,15 @@ def _note(raw: walk.Element, holder: Dataset, place: str, notes: _Notes) -> None
                 notes.dates.setdefault("" if private else keyword, set()).add("".join(found.groups()))
     elif private and vr in _PRIVATE_TEXT and len(walk.raw_value(raw)) <= _LONGEST_PRIVATE:
         notes.terms |= {number for text in _texts(raw, holder) for number in _NUMBER_IN_TEXT.findall(text)}
+
+
+def _ages(notes: _Notes) -> set[str]:
+    """Return the spellings of an age above 89 years, stated or counted from birth to a study."""
+    born, seen = (
+        {int(day[:4]) for day in notes.dates.get(keyword, ())} for keyword in ("PatientBirthDate", "StudyDate")
+    )
+    years = notes.years | {year - birth - early for year in seen for birth in born for early in (0, 1)}
+    return {f"{one}{age}{other}" for age in years if age >= _OLD for one in _AGE_MARKS for other in _AGE_MARKS}
 
 
 def _texts(raw: walk.Element, holder: Dataset) -> Iterator[str]:

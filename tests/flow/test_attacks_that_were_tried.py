@@ -124,6 +124,19 @@ def test_a_store_that_is_away_refuses_nothing_for_ever(world, make_ct) -> None:
     assert world.room.deidentify("lung").clean == 1
 
 
+def test_a_header_that_the_verifier_cannot_read_costs_one_copy_and_not_the_run(world, make_ct) -> None:
+    image = make_ct("P1", 1, 1)
+    end = 144 + int.from_bytes(image[140:144], "little")
+    broken = b"\x02\x00\x00\x09SQ\x00\x00\x06\x00\x00\x00PLANTS"
+    length = (end - 144 + len(broken)).to_bytes(4, "little")
+    world.deliver("odd", image[:140] + length + image[144:end] + broken + image[end:])
+    world.deliver("good", make_ct("P2", 1, 1))
+    assert world.room.receive([world.inbox], "ct-1").stored == 2
+    world.room.project("lung", purpose="find nodules")
+    run = world.room.deidentify("lung")
+    assert (run.clean, run.refused, run.findings["unreadable"]) == (1, 1, 1)
+
+
 def test_a_dataset_with_holes_is_not_built(filled) -> None:
     filled.room.freeze("one", project="lung")
     store = filled.ports.objects[Zone.RESEARCH]

@@ -50,6 +50,35 @@ def test_names_numbers_and_dates_do_not(text: str, left: str | None) -> None:
     assert (upper or "").lower() == (left or "").lower()
 
 
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("482_913", None),
+        ("CT 482 chest 913", "CT chest"),
+        ("482b913 brain", "brain"),
+        ("chest 14 2 31", "chest"),
+        ("2 14 31 axial 5", "axial"),
+        ("chest 13 2 31", "chest 13 2 31"),
+        ("T2 3mm 512/512", "T2 3mm 512/512"),
+    ],
+)
+def test_numbers_that_spell_an_identifier_or_a_date_do_not_survive(text: str, left: str | None) -> None:
+    who = Context("PSUBJECT", 70, lambda uid: uid, frozenset({"482913", "19310214"}))
+    assert actions.clean_descriptor("LO", text, who) == left
+
+
+@pytest.mark.parametrize("text", ["00482913", "482913-1", "C482913", "0482913-2"])
+def test_a_known_number_is_no_code(text: str) -> None:
+    assert actions.code("SH", text, NOBODY) == text
+    assert actions.code("SH", text, WHO) is None
+
+
+def test_of_a_very_long_text_only_the_beginning_is_kept() -> None:
+    assert actions.clean_descriptor("LO", "chest " * 171 + "abdomen", NOBODY) == " ".join(["chest"] * 170)
+    assert actions.clean_descriptor("UT", "chest " + "9" * 3_000_000, NOBODY) == "chest"
+    assert actions.clean_descriptor("UT", "." * 3_000_000, NOBODY) is None
+
+
 def test_an_eponym_behind_a_title_is_a_person() -> None:
     assert actions.clean_descriptor("LO", "Dr. Baker chest", NOBODY) == "chest"
     assert actions.clean_descriptor("LO", "Baker cyst", NOBODY) == "Baker cyst"
@@ -137,7 +166,7 @@ def test_old_ages_and_numbers_in_pairs_do_not_survive(text: str, left: str) -> N
     assert actions.clean_descriptor("LO", text, NOBODY) == left
 
 
-@pytest.mark.parametrize("text", ["48291377", "+48291377", "0048291377", "48291377.0"])
+@pytest.mark.parametrize("text", ["48291377", "+48291377", "0048291377", "48291377.0", "4.8291377E7", "482913770e-1"])
 def test_a_known_number_is_known_however_it_is_written(text: str) -> None:
     who = Context("P", 7, str, frozenset({"48291377"}))
     assert actions.keep("DS", text, who) is None

@@ -23,7 +23,9 @@ from pydicom.uid import RLELossless
 from filmroom.deid import profile as profiles
 from filmroom.deid import verify
 from filmroom.deid.apply import Applied, apply
+from filmroom.deid.identifiers import in_header_bytes, in_number, in_pieces, in_pixel_bytes, in_text
 from filmroom.deid.pseudonym import Pseudonyms
+from filmroom.dicom.encode import encode
 
 TOKEN, NUMBER, BORN, STUDIED = "QXZBCVWK", "48291377", "19310214", "20210511"
 PROFILE = profiles.load("research")
@@ -263,3 +265,83 @@ def test_what_a_reader_needs_of_a_ct_is_kept(pydicom_files: Path) -> None:
     ):
         if keyword in source:
             assert kept.get(keyword) == source.get(keyword), keyword
+
+
+@pytest.mark.parametrize(
+    "keyword", ["InstitutionCodeSequence", "PatientInsurancePlanCodeSequence", "PersonIdentificationCodeSequence"]
+)
+def test_a_code_of_a_place_or_person_is_known_where_it_passes_for_another(keyword: str, source: Dataset) -> None:
+    place, other = Dataset(), Dataset()
+    place.CodeValue, place.CodingSchemeDesignator, place.CodeMeaning = "C4829137", "99LOCAL", "Hospital Zwiesel"
+    other.CodeValue, other.CodingSchemeDesignator, other.CodeMeaning = "C4829137", "SCT", "hospital zwiesel"
+    nest = Dataset()
+    setattr(nest, keyword, Sequence([place]))
+    source.RequestAttributesSequence, source.AnatomicRegionSequence = Sequence([nest]), Sequence([other])
+    data, copy = copied(source)
+    cleaned = pydicom.dcmread(BytesIO(copy)).AnatomicRegionSequence[0]
+    assert (cleaned.CodeValue, cleaned.CodeMeaning) == ("", "hospital")
+    forbidden = verify.identifiers(data)
+    assert in_text("C4829137", forbidden) and in_text("chest zwiesel", forbidden)
+    assert not in_text("hospital SCT 99LOCAL", forbidden)
+
+
+def test_a_sequence_is_never_read_as_if_it_were_text(source: Dataset) -> None:
+    item = Dataset()
+    item.UniqueDeviceIdentifier, item.DeviceDescription = "(01)00884838049382", "chest"
+    source.UDISequence, source.StudyDescription = Sequence([item]), "CHEST"
+    _, copy = copied(source)
+    assert pydicom.dcmread(BytesIO(copy)).StudyDescription == "CHEST"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("written_as", ["Ömürlü", "ÖMÜRLÜ", "ömürlü", "ÖmüRLü"])
+def test_a_name_with_accents_is_found_in_bytes_in_any_case(encoding: str, written_as: str, source: Dataset) -> None:
+    source.SpecificCharacterSet, source.PatientName = "ISO_IR 192", "Ömürlü^Anna"
+    forbidden = verify.identifiers(written(source))
+    assert in_header_bytes(b"x" + written_as.encode(encoding) + b"y", forbidden)
+    assert in_pixel_bytes(b"x" + written_as.encode(encoding) + b"y", forbidden)
+    assert not in_header_bytes("Ömür, L. Ümür".encode(encoding), forbidden)
+
+
+@pytest.mark.parametrize("written_as", ["СЕРГЕЕВА", "Сергеева"])
+def test_a_name_in_another_script_is_found_in_bytes(written_as: str, source: Dataset) -> None:
+    source.SpecificCharacterSet, source.PatientName = "ISO_IR 192", "Сергеева^Анна"
+    forbidden = verify.identifiers(written(source))
+    assert in_header_bytes(written_as.encode(), forbidden) and in_header_bytes(
+        written_as.encode("utf-16-le"), forbidden
+    )
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        *(("StudyDescription", text) for text in ("482_913_77", "48 chest 291 axial 377", "14 2 31", "1931 2 14")),
+        *(("SliceLocation", text) for text in ("4.8291377E7", "0048291377", "482913770e-1", "19310214")),
+        ("RescaleType", "0048291377"),
+    ],
+)
+def test_the_verifier_alone_catches_a_number_however_it_is_written(keyword: str, value: str, source: Dataset) -> None:
+    data, copy = copied(source)
+    changed = pydicom.dcmread(BytesIO(copy))
+    setattr(changed, keyword, value)
+    verdict = verify.verify(encode(changed), verify.identifiers(data), PROFILE)
+    codes = {finding.code for finding in verdict.findings}
+    assert codes & {"identifier-survives", "identifier-in-bytes"}, codes
+
+
+@pytest.mark.parametrize("value", ["1e99999999999999", "0e0", "-1.5E-9", "1e99", "12", "T2 512/512 3mm 4"])
+def test_the_verifier_takes_other_numbers_for_what_they_are(value: str, source: Dataset) -> None:
+    forbidden = verify.identifiers(written(source))
+    assert not in_number(value, forbidden) and not in_pieces(value, forbidden)
+
+
+@pytest.mark.parametrize("stated", ["", "095Y"])
+@pytest.mark.parametrize("text", ["95F CHEST", "CHEST 95", "095 CHEST", "f95_CHEST", "W 95 CHEST"])
+def test_an_age_above_89_is_in_no_descriptor_and_the_verifier_knows_it(text: str, stated: str, source: Dataset) -> None:
+    source.PatientAge, source.StudyDescription, source.PatientBirthDate = stated, text, "" if stated else "19260214"
+    data, copy = copied(source)
+    assert "95" not in pydicom.dcmread(BytesIO(copy)).StudyDescription
+    assert in_text(text, verify.identifiers(data))
+    source.PatientAge, source.PatientBirthDate = "055Y", "19660214"
+    data, copy = copied(source)
+    assert "95" in pydicom.dcmread(BytesIO(copy)).StudyDescription

@@ -92,6 +92,12 @@ def test_an_overlay_in_unused_bits_goes() -> None:
     assert not cleaned(words.tobytes(), image(allocated=16, stored=12), LITTLE).bits_cleared
 
 
+def test_a_picture_that_does_not_begin_at_the_lowest_bit_is_refused() -> None:
+    ds = image(allocated=16, stored=12)
+    ds.HighBit = 15
+    assert isinstance(pixels.clean(bytes(2048), ds, LITTLE), Reason)
+
+
 def test_a_sign_is_no_overlay() -> None:
     words = np.arange(-512, 512, dtype="<i2")
     result = cleaned(words.tobytes(), image(allocated=16, stored=12, signed=1), LITTLE)

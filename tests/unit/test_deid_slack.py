@@ -160,3 +160,11 @@ def test_text_in_the_offset_table_and_in_another_fragment_is_found() -> None:
     item = b"\xfe\xff\x00\xe0" + len(SECRET).to_bytes(4, "little") + SECRET
     assert not slack.is_tight(image("4.50", item + encapsulate([JPEG], has_bot=False)[8:]))
     assert not slack.is_tight(image("4.50", encapsulate([JPEG]) + item))
+
+
+def test_looking_leaves_the_data_set_as_it_is() -> None:
+    value = encapsulate([JPEG, JPEG[:-2] + SECRET + JPEG[-2:]])
+    ds = image("4.50", value)
+    ds.NumberOfFrames = 2
+    assert not slack.is_tight(ds)
+    assert (ds.NumberOfFrames, ds.PixelData) == (2, value)

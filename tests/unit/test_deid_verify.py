@@ -19,6 +19,7 @@ from filmroom.crypto import sign
 from filmroom.deid import profile, verify
 from filmroom.deid.apply import Applied, NotApplied, apply
 from filmroom.deid.pseudonym import Pseudonyms
+from filmroom.dicom.parse import parse
 from filmroom.errors import Corrupt, Refused
 from filmroom.ids import Digest
 from filmroom.records import Copy, CopyState, Severity
@@ -139,7 +140,13 @@ def test_another_profile_does_not_pass() -> None:
     ("change", "place"),
     [
         (put("BurnedInAnnotation", "YES"), "BurnedInAnnotation"),
+        (put("BurnedInAnnotation", "TRUE"), "BurnedInAnnotation"),
+        (put("BurnedInAnnotation", "yes, patient name"), "BurnedInAnnotation"),
+        (put("RecognizableVisualFeatures", "YES"), "RecognizableVisualFeatures"),
         (put("ImageType", ["DERIVED", "SECONDARY", "SCREEN SAVE"]), "ImageType"),
+        (put("ImageType", ["ORIGINAL", "PRIMARY", "SCREENSHOT"]), "ImageType"),
+        (put("ImageType", ["ORIGINAL", "PRIMARY", "AXIAL", "ScreenCapture-2"]), "ImageType"),
+        (put("ImageType", ["SCREEN", "SAVED"]), "ImageType"),
         (put("ImageType", None), "ImageType"),
         (put("SOPClassUID", UID("1.2.840.10008.5.1.4.1.1.7")), "SOPClassUID"),
         (put("SOPClassUID", UID("1.2.840.10008.5.1.4.1.1.1")), "BurnedInAnnotation"),
@@ -208,6 +215,34 @@ def test_two_patients_without_a_number_are_two_subjects() -> None:
 
 
 # -- admitting -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("issuer", ["", "HOSP", "HOSP\\A"])
+def test_two_objects_are_one_subject_where_the_catalog_has_one_patient(issuer: str) -> None:
+    subjects: dict[str, set[tuple[str, str]]] = {}
+    for number in (
+        "123",
+        "123\\456",
+        "123\\789",
+        "123\\",
+        " 123 ",
+        "123\0",
+        "1\t23",
+        "\\",
+        " ",
+        "ab" * 600,
+        "ab" * 601,
+    ):
+
+        def of_patient(ds: Dataset, number: str = number) -> None:
+            ds.PatientID, ds.IssuerOfPatientID = number, issuer
+
+        data = rewritten(of_patient, CT)
+        instance = parse(data).instance
+        assert instance is not None
+        subjects.setdefault(copied(data).subject, set()).add((instance.issuer, instance.patient_id))
+    assert [len(patients) for patients in subjects.values()] == [1] * len(subjects)
+    assert len(set().union(*subjects.values())) == len(subjects) == 4
 
 
 def signed(record: object, payload_type: str = verify.PAYLOAD_TYPE) -> str:

@@ -8,11 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import Tag
+from pydicom.uid import UID
 
 from filmroom.dicom import values
 from filmroom.dicom.attributes import BY_NAME
-from filmroom.dicom.parse import is_dicom, parse
+from filmroom.dicom.encode import encode
+from filmroom.dicom.json import metadata
+from filmroom.dicom.parse import is_dicom, parse, read
 from filmroom.ids import Digest
 from filmroom.records import Instance
 
@@ -173,3 +177,14 @@ def test_text_loses_its_padding_and_control_characters_and_keeps_its_values_apar
     assert values.text(raw("CS", b" A \\B\0"), ["ascii"]) == "A\\B"
     assert values.text(raw("LO", b"a\0\x07b "), ["ascii"]) == "ab"
     assert values.text(raw("LO", b"x" * 5000), ["ascii"]) is None
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"])
+def test_a_value_that_cannot_be_decoded_has_its_vr_in_the_metadata(syntax: str) -> None:
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = UID(syntax)
+    dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.Rows = "1.2.840.10008.5.1.4.1.1.7", "2.25.7", 0x0707
+    size = struct.Struct("<L" if syntax == "1.2.840.10008.1.2" else "<H")
+    data = encode(dataset).replace(size.pack(2) + b"\x07\x07", size.pack(3) + b"\x07\x07\x07")
+    assert metadata(read(data), str)["00280010"] == {"vr": "US"}

@@ -133,6 +133,21 @@ def test_palettes_are_looked_up_in_either_byte_order_and_width(syntax: str, wide
     assert out.tolist() == [[[0, 10, 20], [0, 10, 20], [0, 20, 40], [200, 201, 202]]]
 
 
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG])
+@pytest.mark.parametrize("columns", [3, 5, 8])
+def test_one_bit_frames_need_not_begin_at_a_byte(syntax: str, columns: int) -> None:
+    bits = np.random.default_rng(columns).integers(0, 2, (4, 3, columns), np.uint8)
+    dataset = image((3, columns), (1, 1), False, "MONOCHROME2", syntax)
+    dataset.NumberOfFrames = 4
+    packed = np.packbits(bits, bitorder="little").tobytes()
+    dataset.add_new("PixelData", "OB" if syntax == EXPLICIT else "OW", packed + bytes(len(packed) % 2))
+    assert [frame.tolist() for frame in decoded(dataset)] == bits.tolist()
+    assert [frame.tolist() for frame in frames(dataset, range(2, 3))] == [bits[2].tolist()]
+    dataset.NumberOfFrames = 6
+    with pytest.raises(Unreadable):
+        decoded(dataset)
+
+
 def test_without_pixels_there_are_no_frames() -> None:
     dataset = Dataset()
     assert frame_count(dataset) == 0
@@ -152,6 +167,15 @@ def test_a_codestream_of_another_size_or_without_an_end_is_refused() -> None:
         dataset = wrong or image((16, 16), (8, 8), False, "MONOCHROME2", f"{JPEG}50")
         with pytest.raises(Unreadable, match="another size" if wrong else "ends early"):
             list(frames(compressed(dataset, [part if wrong else part[:-2]])))
+
+
+@pytest.mark.parametrize(("stored", "high"), [(12, 15), (12, 10), (16, 7)])
+def test_values_that_do_not_begin_at_the_lowest_bit_are_refused(stored: int, high: int) -> None:
+    dataset = image((1, 2), (16, stored), False, "MONOCHROME2", EXPLICIT)
+    dataset.HighBit = high
+    dataset.add_new("PixelData", "OW", struct.pack("<2H", 0x1230, 0x4560))
+    with pytest.raises(Unreadable, match="High Bit"):
+        decoded(dataset)
 
 
 def test_missing_frames_are_refused() -> None:

@@ -114,6 +114,22 @@ def test_a_damaged_member_costs_only_itself(tmp_path: Path) -> None:
     assert came(path) == [("z/first", "archive-member-broken"), ("z/second", b"BBBB")]
 
 
+def test_broken_members_are_a_bomb_like_any_others(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "z", {f"{number}": b"AAAA" + bytes(896) for number in range(9)})
+    data = path.read_bytes()
+    for checksum in {member.CRC for member in zipfile.ZipFile(path).infolist()}:
+        data = data.replace(checksum.to_bytes(4, "little"), b"\1\2\3\4")
+    path.write_bytes(data)
+    seen = [data for _, data in came(path, limits=Limits(object_bytes=1000, ratio=1, grace_bytes=3000))]
+    assert seen == ["archive-member-broken"] * 3 + ["archive-bomb"]
+
+
+def test_an_arrival_shows_neither_its_name_nor_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "DOE_JANE").write_bytes(b"DOE^JANE")
+    (arrival,) = arrivals([tmp_path / "DOE_JANE"])
+    assert "DOE" not in repr(arrival)
+
+
 def test_an_encrypted_member_is_named(tmp_path: Path) -> None:
     path = zipped(tmp_path / "z", {"secret": b"1"})
     data = bytearray(path.read_bytes())

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import TypeAlias
 
 from pydicom._uid_dict import UID_dictionary
@@ -27,9 +28,12 @@ _DATETIME = re.compile(
     r"(\d{8})((?:(?:[01]\d|2[0-3])(?:[0-5]\d(?:(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?)?)([+-](?:0\d|1[0-4])[0-5]\d)?\Z"
 )
 _AGE = re.compile(r"(\d{1,3})([DWMY])\Z")
-_OLDEST_YEARS = 89
+OLDEST_YEARS = 89
 _SHORT_WORD = 2
+_SHORTEST_IN_PIECES = 5
 _MOST_DIGITS = 5  # in the short words of a code string, together
+_LONGEST_TEXT = 1024  # the patterns below take time by the square of it; the longest descriptor has 64 characters
+_LONGEST_EXPONENT = 2  # in digits; with more of them it is no whole number of these
 _LONG_NUMBER = 6  # shorter ones are counts and measures more often than identifiers
 
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|mai|okt|dez"
@@ -50,6 +54,7 @@ _PROTOCOL = re.compile(
 )
 _PIECES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _TOKENS = re.compile(r"[^\W_]+|[\W_]+")
+_WITH_DIGITS = re.compile(r"[^\W_]*\d[^\W_]*")
 _SEPARATORS = frozenset(" _^-/.,()+%&:*")
 _CODE = re.compile(
     r"""(?:[A-Z][0-9A-F]?-[0-9A-F]{4,6}   # SNOMED RT: T-D3000, P5-0900A
@@ -93,7 +98,10 @@ def keep(vr: str, text: str, context: Context) -> str | None:
 
 
 def is_known_number(text: str, known: frozenset[str]) -> bool:
-    """Say whether a number of six digits or more is an identifier or a date, whatever its sign, zeros and fraction."""
+    """Say whether a number of six digits or more is an identifier or a date, however DS and IS can write it."""
+    mantissa, _, exponent = text.lower().partition("e")
+    if exponent and len(exponent.lstrip("+-0")) <= _LONGEST_EXPONENT:
+        text = f"{Decimal(mantissa).scaleb(int(exponent)):f}"
     whole = text.lstrip("+-").split(".")[0]
     return len(whole) >= _LONG_NUMBER and (whole in known or whole.lstrip("0") in known)
 
@@ -155,13 +163,14 @@ def age(vr: str, text: str, context: Context) -> str | None:
         return None
     years = {"Y": 1, "M": 12, "W": 52, "D": 365}
     count, unit = int(found[1]), found[2]
-    return "090Y" if count // years[unit] > _OLDEST_YEARS else f"{count:03}{unit}"
+    return "090Y" if count // years[unit] > OLDEST_YEARS else f"{count:03}{unit}"
 
 
 def code(vr: str, text: str, context: Context) -> str | None:
     """Return a code value, coding scheme or unit that has the form of a public one."""
     text = text.strip()
-    if text.lower() in context.known:
+    numbers = re.findall(r"\d+", text)
+    if text.lower() in context.known or any(is_known_number(number, context.known) for number in numbers):
         return None
     return text if text in SCHEMES or text in UNITS or _CODE.match(text) else None
 
@@ -175,12 +184,35 @@ def clean_descriptor(vr: str, text: str, context: Context) -> str | None:
     """Return the lexicon words and protocol-like tokens of a text in their order, None when there are none.
 
     Dates, times, telephone numbers and the patient's own words go first; a word behind a title goes too. An unknown
-    word is dropped, so a name needs no recognising.
+    word is dropped, so a name needs no recognising. So is all that follows the first 1,024 characters. No number stays
+    where the numbers together spell one of the patient's.
     """
+    if len(text) > _LONGEST_TEXT:
+        text = text[:_LONGEST_TEXT].rpartition(" ")[0]  # a word that is cut could pass for another
+    left = _cleaned(text, context.known)
+    if left is None or not _spells_known(left, context.known):
+        return left
+    return _cleaned(_WITH_DIGITS.sub(" \N{REPLACEMENT CHARACTER} ", left), context.known)
+
+
+def _spells_known(text: str, known: frozenset[str]) -> bool:
+    """Say whether the numbers in a text are an identifier in pieces, or day, month and year of a date."""
+    numbers = re.findall(r"\d+", text)
+    joined = "".join(numbers)
+    if len(joined) < 3:
+        return False
+    if any(len(word) >= _SHORTEST_IN_PIECES and word.isdecimal() and word in joined for word in known):
+        return True
+    triples = {tuple(sorted(map(int, triple))) for triple in zip(numbers, numbers[1:], numbers[2:], strict=False)}
+    days = [(int(word[:4]), int(word[4:6]), int(word[6:])) for word in known if len(word) == 8 and word.isdecimal()]
+    return any(tuple(sorted((y, month, day))) in triples for year, month, day in days for y in (year, year % 100))
+
+
+def _cleaned(text: str, known: frozenset[str]) -> str | None:
     bare = _GIVEAWAY.sub(" \N{REPLACEMENT CHARACTER} ", text)
     kept, gap = "", False
     pending = ""
-    for token, stays in _judged(bare, context.known):
+    for token, stays in _judged(bare, known):
         if stays is None:
             pending = "".join(char for char in token if char in _SEPARATORS)
             gap = gap or "\N{REPLACEMENT CHARACTER}" in token

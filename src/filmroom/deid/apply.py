@@ -20,7 +20,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from filmroom.deid import numbers, pixels
-from filmroom.deid.actions import ACTIONS, Context, is_public
+from filmroom.deid.actions import ACTIONS, OLDEST_YEARS, Context, is_public
 from filmroom.deid.identifying import IDENTIFIERS, PLACEHOLDERS, PLACES
 from filmroom.deid.lexicon import eponyms, words
 from filmroom.deid.profile import Action, Profile, Rule, codes, method
@@ -29,13 +29,14 @@ from filmroom.dicom import encode, parse, walk
 from filmroom.errors import Unreadable
 from filmroom.records import Reason
 
-METHOD = "filmroom deid 2"
+METHOD = "filmroom deid 3"
 _DEEPEST = 16
 _PIXEL_DATA = Tag("PixelData")
 _TYPE_2 = ("PatientID", "PatientName")
 _UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _DAYS = re.compile(r"(?<!\d)\d{8}")
 _ROOM = {"LO": 64, "SH": 16}
+_TELLING = IDENTIFIERS | PLACES
 _TEXTS = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split())
 
 
@@ -69,17 +70,19 @@ def apply(data: bytes, profile: Profile, pseudonyms: Pseudonyms) -> Applied | No
     """
     try:
         source = parse.read(data)
+        issuer, patient = parse.patient(source)
         facts = {keyword: _text(source, keyword) for keyword in ("SOPClassUID", "Modality", *_UIDS)}
     except Unreadable as error:
         return NotApplied(reasons=(Reason("unreadable", error.what),), subject="")
     syntax = walk.meta_text(source.file_meta, 0x00020010)
-    issuer, patient = _patient(source, facts["StudyInstanceUID"])
+    if not patient:
+        issuer, patient = "\0study", facts["StudyInstanceUID"]
     subject = pseudonyms.patient(issuer, patient)
     reasons = _obstacles(source, facts, syntax, profile)
     if reasons:
         return NotApplied(reasons=reasons, subject=subject)
     try:
-        known = _known(source)
+        known = _known(source) | _old_ages(source)
     except Unreadable as error:
         return NotApplied(reasons=(Reason("unreadable", error.what),), subject=subject)
     context = Context(subject, pseudonyms.shift_days(issuer, patient), pseudonyms.uid, known)
@@ -201,31 +204,43 @@ def _obstacles(source: Dataset, facts: Mapping[str, str], syntax: str, profile: 
     return tuple(reasons)
 
 
-def _patient(source: Dataset, study_uid: str) -> tuple[str, str]:
-    """Return (issuer, Patient ID), or a stand-in for the patient of a study that does not name one."""
-    patient = _text(source, "PatientID")
-    return (_text(source, "IssuerOfPatientID"), patient) if patient else ("\0study", study_uid)
-
-
 def _known(source: Dataset) -> frozenset[str]:
     """Return the words, in lower case, that point to the people and places in the header.
 
     Raises Unreadable when a sequence cannot be opened: who may be named in there is not known.
     """
     found: set[str] = set()
-    for raw, holder, _ in walk.nested(source):
-        keyword, vr = walk.name_of(int(raw.tag)), walk.vr_of(raw)
+    for raw, holder, place in walk.nested(source):
+        vr = walk.vr_of(raw)
+        rows = {walk.name_of(int(raw.tag)), ".".join(place.split(".")[-2:])}
         if vr in ("DA", "DT"):
             found |= set(_DAYS.findall(_decoded(holder, raw)))
-        if vr != "PN" and keyword not in IDENTIFIERS and keyword not in PLACES:
+        if vr == "SQ" or (vr != "PN" and rows.isdisjoint(_TELLING)):
             continue
         text = _decoded(holder, raw).lower()
         for spelling in (text, "".join(c for c in unicodedata.normalize("NFKD", text) if c.isascii())):
             parts = set("".join(c if c.isalnum() else " " for c in spelling).split())
-            found |= (parts - words() if keyword in PLACES else parts) | {spelling.strip()}
+            found |= (parts if rows.isdisjoint(PLACES) else parts - words()) | {spelling.strip()}
     shortest = frozenset(word for word in found if word in eponyms())
     numbers = {word.lstrip("0") for word in found if word.isdecimal()}
     return shortest | {word for word in found | numbers if len(word) > 2 and word not in PLACEHOLDERS}
+
+
+def _old_ages(source: Dataset) -> frozenset[str]:
+    """Return how an age above 89 years, stated or by the dates, can stand in a text: 95, 95F, F95."""
+    stated = re.fullmatch(r"(\d{1,3})Y", _text(source, "PatientAge"))
+    ages = {int(stated[1])} if stated else set()
+    born, seen = (_DAYS.match(_text(source, keyword)) for keyword in ("PatientBirthDate", "StudyDate"))
+    if born and seen:
+        years = int(seen[0][:4]) - int(born[0][:4])
+        ages |= {years, years - 1}
+    return frozenset(
+        f"{before}{age}{after}"
+        for age in ages
+        if age > OLDEST_YEARS
+        for before in ("", *"0fmw")
+        for after in ("", *"yfmwj")
+    )
 
 
 def _decoded(holder: Dataset, raw: walk.Element) -> str:

@@ -1,12 +1,16 @@
 """Which images a person has to look at, because text in their pixels cannot be excluded by what their header says.
 
 No pixel is read here. There is no reliable flag for burned-in text, so the rule is: only what a scanner reconstructed
-passes, and says that its pixels were not read. Sources: PS3.3 C.7.6.1.1.2 (Image Type), C.7.6.1 (Burned In Annotation).
+passes, and says that its pixels were not read. The source is asked, not its copy: a copy has lost what was no defined
+term. Sources: PS3.3 C.7.6.1.1.2 (Image Type), C.7.6.1 (Burned In Annotation, Recognizable Visual Features).
 """
+
+import re
 
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from filmroom.dicom.walk import FAILURES
 from filmroom.records import Finding, Severity
 
 NEEDS_EYES = "needs-eyes"
@@ -16,57 +20,71 @@ _PREFIX = "1.2.840.10008.5.1.4.1.1."
 _RECONSTRUCTED = frozenset(_PREFIX + end for end in ("2", "2.1", "4", "4.1", "128"))  # CT, MR and their enhanced, PET
 _COMPUTED = frozenset(_PREFIX + end for end in ("481.2", "66.4"))  # RT Dose, Segmentation: numbers, not pictures
 _PROJECTIONS = frozenset(_PREFIX + end for end in ("1", "1.1", "1.1.1", "1.2", "1.2.1"))  # CR, DX, MG
-_CAPTURED = ("SCREEN", "SAVE", "REPORT", "DOSE", "CAPTURE", "RGB", "PHOTO", "SC", "CSAPARALLEL", "PROTOCOL")
+_CAPTURED = re.compile(
+    r"""(?<![A-Z0-9])(?:
+    (?:SCREEN|SAVE|SNAP|CAPTURE|REPORT|PHOTO|PROTOCOL)[A-Z0-9]*  # SCREENSHOT, SAVED
+    | (?:DOSE|RGB|SC|CSAPARALLEL)(?![A-Z0-9])
+    )""",
+    re.VERBOSE,
+)
 _PLANE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+_UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 
 
-def look(dataset: Dataset, *, overlays: bool) -> list[Finding]:
-    """Return a REVIEW finding for every reason to look, or the INFO finding that the pixels were not read.
+def doubts(source: Dataset) -> frozenset[str]:
+    """Return the keywords of the attributes by which text, or a face, in the pixels cannot be excluded.
 
-    `overlays` says whether the source had an overlay.
+    Never raises for what the values hold; one that cannot be read is a doubt.
     """
-    places = set()
-    burned = str(dataset.get("BurnedInAnnotation") or "")
-    sop_class = str(dataset.get("SOPClassUID", ""))
-    if burned and burned != "NO":
-        places.add("BurnedInAnnotation")
-    if overlays:
-        places.add("OverlayData")
-    if _is_captured(_image_type(dataset)):
-        places.add("ImageType")
+    found = set()
+    sop_class = "".join(_words(source, "SOPClassUID"))
+    burned, faces = _words(source, "BurnedInAnnotation"), _words(source, "RecognizableVisualFeatures")
+    if set(burned) - {"NO"}:
+        found.add("BurnedInAnnotation")
+    if set(faces) - {"NO"}:
+        found.add("RecognizableVisualFeatures")
+    image_type = _words(source, "ImageType")
+    if any(_CAPTURED.search(part) for part in image_type) or _UNREADABLE in image_type:
+        found.add("ImageType")
     if sop_class in _RECONSTRUCTED:
-        if not _is_reconstructed(dataset):
-            places.add("ImageType")
+        if not _is_reconstructed(source, image_type):
+            found.add("ImageType")
     elif sop_class in _PROJECTIONS:
-        if burned != "NO":
-            places.add("BurnedInAnnotation")
+        if burned != ["NO"]:
+            found.add("BurnedInAnnotation")
     elif sop_class not in _COMPUTED:
-        places.add("SOPClassUID")
-    if places:
-        return [Finding(NEEDS_EYES, Severity.REVIEW, place) for place in sorted(places)]
+        found.add("SOPClassUID")
+    return frozenset(found)
+
+
+def findings(doubted: frozenset[str]) -> list[Finding]:
+    """Return a REVIEW finding for every reason to look, or the INFO finding that the pixels were not read."""
+    if doubted:
+        return [Finding(NEEDS_EYES, Severity.REVIEW, place) for place in sorted(doubted)]
     return [Finding(NOT_READ, Severity.INFO, "PixelData")]
 
 
-def _image_type(dataset: Dataset) -> list[str]:
-    value = dataset.get("ImageType") or []
-    parts = list(value) if isinstance(value, MultiValue | list) else [value]
-    return [str(part).upper() for part in parts]
+def _words(source: Dataset, keyword: str) -> list[str]:
+    """Return the components of a value in upper case, [] when it is empty."""
+    try:
+        value = source.get(keyword)
+    except FAILURES:
+        return [_UNREADABLE]
+    parts = list(value) if isinstance(value, MultiValue) else [] if value is None else [value]
+    words = [str(part).strip(" \0").upper() for part in parts]
+    return words if any(words) else []
 
 
-def _is_captured(image_type: list[str]) -> bool:
-    return any(word in _CAPTURED for part in image_type[2:] for word in part.replace("_", " ").split())
-
-
-def _is_reconstructed(dataset: Dataset) -> bool:
+def _is_reconstructed(source: Dataset, image_type: list[str]) -> bool:
     """Say whether a scanner made the pixels: an original primary image, or a derived one in grey on a plane in space.
 
     A screen save that calls itself CT or MR is colour, or of 8 bits, or lies nowhere.
     """
-    image_type = _image_type(dataset)
-    grey = dataset.get("SamplesPerPixel") == 1 and int(dataset.get("BitsStored") or 0) > 8
-    if not grey or len(image_type) < 2:
+    bits = _words(source, "BitsStored")
+    is_deep = len(bits) == 1 and bits[0].isdecimal() and int(bits[0]) > 8
+    if not is_deep or _words(source, "SamplesPerPixel") != ["1"] or len(image_type) < 2:
         return False
     if image_type[:2] == ["ORIGINAL", "PRIMARY"]:
         return True
-    enhanced = "PerFrameFunctionalGroupsSequence" in dataset and "SECONDARY" not in image_type
-    return enhanced or all(dataset.get(keyword) is not None for keyword in _PLANE)
+    enhanced = "PerFrameFunctionalGroupsSequence" in source and "SECONDARY" not in image_type
+    return enhanced or all(_words(source, keyword) for keyword in _PLANE)

@@ -8,6 +8,7 @@ import re
 import struct
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import cache
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VM
 from pydicom.dataelem import DataElement
@@ -92,7 +93,7 @@ def _keeps(text: str, vr: str, action: Action, subject: str) -> bool:
 
 def _is_word(token: str) -> bool:
     """Say whether a token is a word of the lists, or made of such words, short numbers and at most two other letters."""
-    known = words() | code_words() | eponyms() | _MEASURES
+    known = _known()
     if token.lower() in known:
         return True
     pieces = _PIECE.findall(token)
@@ -102,6 +103,11 @@ def _is_word(token: str) -> bool:
         len(piece) <= _MOST_DIGITS if piece.isdigit() else piece.lower() in known or len(piece) <= _SHORT
         for piece in pieces
     )
+
+
+@cache
+def _known() -> frozenset[str]:
+    return words() | code_words() | eponyms() | _MEASURES
 
 
 def one_shift(moved: Sequence[tuple[str, str]], source: Mapping[str, frozenset[str]]) -> bool:

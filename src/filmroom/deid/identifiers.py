@@ -7,11 +7,14 @@ What counts as found:
 
 - Text values are searched for terms with word boundaries, without regard to case: "Ann" is not found in "Scanning".
 - Numbers (DS, IS) count only when the whole number is the term and the term has six digits or more: a short Patient ID
-  such as 100 is no finding where a tube current is 100.
-- The raw bytes are searched for terms of five characters and more, in UTF-8, Latin-1 and UTF-16, without boundaries, so
-  that nothing hides in a glued word or an odd encoding; for a term of digits only, no digit or dot may touch it.
+  such as 100 is no finding where a tube current is 100. Zeros before a number do not count.
+- The numbers of a descriptor are also read as one: 482913 is found in "482 chest 913", and 14 February 1931 in "14 2 31".
+- The raw bytes are searched for terms of five characters and more, in UTF-8, Latin-1 and UTF-16, in either case and
+  without boundaries, so that nothing hides in a glued word or an odd encoding; for a term of digits only, no digit or
+  dot may touch it.
 - Compressed pixel data is searched in the same way, for terms of six characters and more that are not all digits.
 - Terms under three characters, stand-ins such as "anonymous", and words of one repeated character are skipped.
+- An age above 89 years is found as a number of its own or with a letter: 95, 95F, F95.
 - A date is found where the same attribute has it, or where a text spells it in one of the usual ways.
 """
 
@@ -19,11 +22,13 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from filmroom.deid import eyes
 from filmroom.deid.identifying import IDENTIFIERS, PLACEHOLDERS, PLACES
 from filmroom.deid.lexicon import words
 from filmroom.dicom import parse, pixels, walk
@@ -34,8 +39,13 @@ _SHORTEST, _SHORTEST_RAW, _SHORTEST_IN_PIXELS, _SHORTEST_NUMBER = 3, 5, 6, 6
 _OWN_TRACES = frozenset({"ImplementationClassUID", "MediaStorageSOPClassUID", "TransferSyntaxUID"})
 _PRIVATE_TEXT = frozenset("LO SH ST LT UT UC UN AE".split())
 _LONGEST_PRIVATE = 64
+_ENCODINGS = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
+_MOST_PLACES = 30
+_NUMBER = re.compile("[0-9]+")
 _NUMBER_IN_TEXT = re.compile(r"\d{6,}")
 _DAY = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")
+_AGE = re.compile(r"[0-9]{1,3}y")
+_OLD, _AGE_MARKS = 90, ("", "0", "y", "f", "m", "w", "j")
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 
 
@@ -43,8 +53,9 @@ _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 class Identifiers:
     """What must not survive. Terms are lower case; `dates` are YYYYMMDD by keyword ("" for private attributes).
 
-    `frames` are the digests of the source's decoded frames, None when it cannot be decoded. `overlays` says whether the
-    source has an overlay, in a group of its own or in unused bits.
+    `frames` are the digests of the source's decoded frames, None when it cannot be decoded. `doubts` are the attributes
+    of the source that do not exclude text in its pixels (`eyes`), an overlay, in a group of its own or in unused bits,
+    among them.
     """
 
     terms: frozenset[str] = field(repr=False)
@@ -52,7 +63,7 @@ class Identifiers:
     dates: Mapping[str, frozenset[str]] = field(repr=False)
     spellings: frozenset[str] = field(repr=False)
     frames: tuple[str, ...] | None = field(repr=False)
-    overlays: bool
+    doubts: frozenset[str]
 
     @property
     def count(self) -> int:
@@ -64,6 +75,7 @@ class _Notes:
     terms: set[str] = field(default_factory=set, repr=False)
     uids: set[str] = field(default_factory=set, repr=False)
     dates: dict[str, set[str]] = field(default_factory=dict, repr=False)
+    years: set[int] = field(default_factory=set, repr=False)
     overlays: bool = False
 
 
@@ -76,16 +88,16 @@ def identifiers(source: bytes) -> Identifiers:
     dataset = parse.read(source)
     notes = _Notes()
     for part in (dataset.file_meta, dataset):
-        for raw, holder, _ in walk.nested(part):
-            _note(raw, holder, notes)
-    terms = {form for term in notes.terms for form in (term, _folded(term)) if _is_term(form)}
+        for raw, holder, place in walk.nested(part):
+            _note(raw, holder, place, notes)
+    terms = {form for term in notes.terms for form in (term, _folded(term)) if _is_term(form)} | _ages(notes)
     return Identifiers(
         terms=frozenset(terms),
         uids=frozenset(uid for uid in notes.uids if uid not in UID_dictionary and len(uid) > _SHORTEST),
         dates={keyword: frozenset(found) for keyword, found in notes.dates.items()},
         spellings=frozenset(spelt for found in notes.dates.values() for day in found for spelt in _spellings(day)),
         frames=frame_digests(dataset),
-        overlays=notes.overlays,
+        doubts=eyes.doubts(dataset) | ({"OverlayData"} if notes.overlays else set()),
     )
 
 
@@ -113,11 +125,29 @@ def in_text(text: str, forbidden: Identifiers) -> bool:
 
 def in_number(text: str, forbidden: Identifiers) -> bool:
     """Say whether the whole part of a DS or IS value is a term of at least six digits, or one of the source's dates."""
-    number = text.strip().lstrip("+-").partition(".")[0]
+    number = _plain(text).lstrip("+-").partition(".")[0]
     if len(number) < _SHORTEST_NUMBER or not number.isdigit():
         return False
-    forms = {number, number.lstrip("0")}
-    return bool(forms & forbidden.terms) or any(forms & days for days in forbidden.dates.values())
+    known = forbidden.terms.union(*forbidden.dates.values())
+    return any(number.lstrip("0") == each.lstrip("0") for each in known if each.isdigit())
+
+
+def in_pieces(text: str, forbidden: Identifiers) -> bool:
+    """Say whether the numbers of a text are a term when what stands between them is left out, or spell a date."""
+    numbers = _NUMBER.findall(text)
+    joined = "".join(numbers)
+    if len(numbers) < 3 and len(joined) < _SHORTEST_RAW:
+        return False
+    terms = (term.lstrip("0") for term in forbidden.terms if term.isdigit())
+    if any(len(term) >= _SHORTEST_RAW and term in joined for term in terms):
+        return True
+    threes = [sorted(map(int, numbers[at : at + 3])) for at in range(len(numbers) - 2)]
+    days = {day for found in forbidden.dates.values() for day in found} if threes else set()
+    return any(
+        sorted(parts) in threes
+        for day in days
+        for parts in ((int(day[:4]), int(day[4:6]), int(day[6:])), (int(day[2:4]), int(day[4:6]), int(day[6:])))
+    )
 
 
 def in_date(keyword: str, text: str, forbidden: Identifiers) -> bool:
@@ -141,27 +171,51 @@ def in_pixel_bytes(value: bytes, forbidden: Identifiers) -> bool:
     return any(_in_bytes(term, lowered) for term in terms)
 
 
+def _plain(text: str) -> str:
+    """Return a DS or IS value without an exponent, "" for one that is too large for a number that anybody has."""
+    text = text.strip()
+    try:
+        number = Decimal(text) if "e" in text.lower() else None
+    except ArithmeticError:
+        return ""
+    if number is None:
+        return text
+    return f"{number:f}" if abs(number.adjusted()) <= _MOST_PLACES else ""
+
+
 def _in_bytes(term: str, lowered: bytes) -> bool:
     if term.isdigit():
-        return (
-            re.search(rb"(?<![\d.])" + term.encode() + rb"(?![\d.])", lowered) is not None if term.isascii() else False
-        )
-    encodings = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
-    return any(form in lowered for form in {term.encode(encoding, "ignore") for encoding in encodings} if len(form) > 3)
+        pattern = rb"(?<![\d.])0*" + term.encode() + rb"(?![\d.])"
+        return term.isascii() and re.search(pattern, lowered) is not None
+    if term.isascii():
+        return any(term.encode(encoding) in lowered for encoding in _ENCODINGS)
+    writable = [encoding for encoding in _ENCODINGS if len(term.encode(encoding, "ignore")) > _SHORTEST]
+    return any(re.search(b"".join(_cased(char, encoding) for char in term), lowered) for encoding in writable)
 
 
-def _note(raw: walk.Element, holder: Dataset, notes: _Notes) -> None:
+def _cased(char: str, encoding: str) -> bytes:
+    """Return a pattern for a letter in either case, in bytes of which those that could be ASCII letters were lowered."""
+    if char.isascii():
+        return re.escape(char.encode(encoding))
+    found = {form.encode(encoding, "ignore").lower() for form in (char, char.upper(), char.title())}
+    return b"(?:" + b"|".join(map(re.escape, sorted(found - {b""}))) + b")" if any(found) else b""
+
+
+def _note(raw: walk.Element, holder: Dataset, place: str, notes: _Notes) -> None:
     keyword, vr, private = walk.name_of(int(raw.tag)), walk.vr_of(raw), raw.tag.is_private
+    rows = {keyword, ".".join(place.split(".")[-2:])}
     if raw.tag.group & 0xFF01 == 0x6000 and not private:
         notes.overlays = True
     if keyword in _OWN_TRACES or vr in ("SQ", "OB", "OW"):
         return
-    if vr == "PN" or (keyword in IDENTIFIERS and vr != "UI"):
+    if vr == "PN" or (rows & IDENTIFIERS and vr != "UI"):
         for text in _texts(raw, holder):
             notes.terms |= {text} | {part for part in _alnum(text).split() if vr == "PN" or len(part) >= _SHORTEST_RAW}
-    elif keyword in PLACES:
+    elif rows & PLACES:
         for text in _texts(raw, holder):
             notes.terms |= {part for part in _alnum(text).split() if part not in words()}
+    elif vr == "AS":
+        notes.years |= {int(text[:-1]) for text in _texts(raw, holder) if _AGE.fullmatch(text)}
     elif vr == "UI":
         notes.uids |= set(_texts(raw, holder))
     elif vr in ("DA", "DT"):
@@ -170,6 +224,15 @@ def _note(raw: walk.Element, holder: Dataset, notes: _Notes) -> None:
                 notes.dates.setdefault("" if private else keyword, set()).add("".join(found.groups()))
     elif private and vr in _PRIVATE_TEXT and len(walk.raw_value(raw)) <= _LONGEST_PRIVATE:
         notes.terms |= {number for text in _texts(raw, holder) for number in _NUMBER_IN_TEXT.findall(text)}
+
+
+def _ages(notes: _Notes) -> set[str]:
+    """Return the spellings of an age above 89 years, stated or counted from birth to a study."""
+    born, seen = (
+        {int(day[:4]) for day in notes.dates.get(keyword, ())} for keyword in ("PatientBirthDate", "StudyDate")
+    )
+    years = notes.years | {year - birth - early for year in seen for birth in born for early in (0, 1)}
+    return {f"{one}{age}{other}" for age in years if age >= _OLD for one in _AGE_MARKS for other in _AGE_MARKS}
 
 
 def _texts(raw: walk.Element, holder: Dataset) -> Iterator[str]:

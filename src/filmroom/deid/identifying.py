@@ -1,18 +1,21 @@
 """Which attributes tell who a patient is, as data: whose values must not survive anywhere in a copy.
 
 This is not the allow-list (`profiles/`): an attribute outside this table is dropped all the same. The words of these
-values are searched for in what is kept. Person names are known by their VR (PN) and need no row here.
+values are searched for in what is kept. Person names are known by their VR (PN) and need no row here. A row is a keyword,
+or the keywords of a sequence and of an attribute in its items.
 """
 
 IDENTIFIERS = frozenset(
     """PatientID OtherPatientIDs IssuerOfPatientID AccessionNumber StudyID AdmissionID DeviceSerialNumber
-    StationName PatientTelephoneNumbers MedicalRecordLocator PatientInsurancePlanCodeSequence
+    StationName PatientTelephoneNumbers MedicalRecordLocator
     FillerOrderNumberImagingServiceRequest PlacerOrderNumberImagingServiceRequest RequestedProcedureID
     ScheduledProcedureStepID PerformedProcedureStepID ServiceEpisodeID DetectorID PlateID CassetteID GantryID GeneratorID
     PerformedStationName PerformedStationAETitle ScheduledStationName ScheduledStationAETitle RetrieveAETitle
     SourceApplicationEntityTitle SendingApplicationEntityTitle ReceivingApplicationEntityTitle TelephoneNumberTrial
-    InstitutionCodeSequence SpecimenIdentifier ContainerIdentifier ClinicalTrialSubjectID ClinicalTrialSubjectReadingID
-    ReferringPhysicianTelephoneNumbers PersonTelephoneNumbers TransducerID UDISequence UniqueDeviceIdentifier
+    SpecimenIdentifier ContainerIdentifier ClinicalTrialSubjectID ClinicalTrialSubjectReadingID
+    ReferringPhysicianTelephoneNumbers PersonTelephoneNumbers TransducerID UniqueDeviceIdentifier
+    LocalNamespaceEntityID UniversalEntityID InstitutionCodeSequence.CodeValue PatientInsurancePlanCodeSequence.CodeValue
+    PersonIdentificationCodeSequence.CodeValue
     """.split()
 )
 """Values that are one identifier each."""
@@ -21,6 +24,8 @@ PLACES = frozenset(
     """InstitutionName InstitutionAddress InstitutionalDepartmentName PatientAddress PersonAddress CountryOfResidence
     RegionOfResidence ReferringPhysicianAddress CurrentPatientLocation PatientInstitutionResidence Occupation
     RequestingService PerformedLocation ScheduledProcedureStepLocation AddressTrial MilitaryRank BranchOfService
+    InstitutionCodeSequence.CodeMeaning PatientInsurancePlanCodeSequence.CodeMeaning
+    PersonIdentificationCodeSequence.CodeMeaning
     """.split()
 )
 """Values whose words point to a place or institution; words of the lexicon ("hospital") are no terms."""

@@ -27,6 +27,7 @@ from filmroom.deid.identifiers import (
     in_date,
     in_header_bytes,
     in_number,
+    in_pieces,
     in_pixel_bytes,
     in_text,
 )
@@ -101,10 +102,10 @@ def inspect(output: bytes, forbidden: Identifiers, profile: Profile) -> Inspecti
             _look_at_elements(dataset, rules, seen)
             _look_at_stamp(dataset, seen)
         _look_at_pixels(dataset, seen)
-        if not _is_canonical(output):
+        if not _is_canonical(output, dataset):
             seen.fail("not-canonical")
         seen.names = {keyword: str(dataset.get(keyword) or "") for keyword in _NAMES}
-        seen.findings.update(eyes.look(dataset, overlays=forbidden.overlays))
+        seen.findings.update(eyes.findings(forbidden.doubts))
     except (*_FAILURES, Unreadable):
         seen.fail("unreadable")
     if not seen.coverage.is_full:
@@ -120,9 +121,8 @@ def _count(output: bytes) -> int:
     return sum(1 for part in (reading.dataset.file_meta, reading.dataset) for _ in walk.nested(part))
 
 
-def _is_canonical(output: bytes) -> bool:
+def _is_canonical(output: bytes, dataset: Dataset) -> bool:
     """Say whether writing what was read gives the same bytes: no repeated element, no bytes beside values, no odd padding."""
-    dataset = pydicom.dcmread(BytesIO(output))
     for _ in _every(dataset):
         pass  # what is not decoded would be written as it lies there
     return encode.encode(dataset) == output
@@ -252,7 +252,7 @@ def _look_at_value(element: DataElement, rule: Rule, path: str, seen: Inspection
         elif vr in _TEXTS or isinstance(part, bytes):
             if not text.isascii() and not isinstance(part, bytes):
                 seen.fail("not-ascii", path)  # no lexicon word, code or pseudonym is
-            if in_text(text, forbidden):
+            if in_text(text, forbidden) or (rule.action is Action.CLEAN_DESCRIPTOR and in_pieces(text, forbidden)):
                 seen.fail("identifier-survives", path)
 
 
@@ -309,9 +309,7 @@ def _look_at_words(dataset: Dataset, syntax: str, seen: Inspection) -> None:
     if allocated == stored:
         return
     order = ">" if syntax == _BIG else "<"
-    unused = np.frombuffer(dataset.PixelData[:size], f"{order}i{allocated // 8}") >> int(
-        dataset.get("HighBit", stored - 1)
-    )
+    unused = np.frombuffer(dataset.PixelData[:size], f"{order}i{allocated // 8}") >> (stored - 1)
     allowed = [(0, 1)]  # nothing above the highest bit
     if int(dataset.get("PixelRepresentation", 0)) == 1:
         allowed.append((0, -1))  # or the sign, all the way up

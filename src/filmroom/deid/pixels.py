@@ -7,7 +7,7 @@ Text inside the picture is not seen here.
 Sources: PS3.5 8.1 and A.4.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -26,7 +26,7 @@ SYNTAXES = NATIVE | STRIPPERS.keys()
 class Cleaned:
     """The value to write, how many frames lost a segment or tail, and whether words had their unused bits cleared."""
 
-    value: bytes
+    value: bytes = field(repr=False)
     frames_stripped: int
     bits_cleared: bool
 
@@ -52,18 +52,19 @@ def _native(value: bytes, dataset: Dataset, *, big: bool) -> Cleaned | Reason:
     if len(value) < needed:
         return Reason("pixel-data-short", "the pixel data is shorter than its dimensions")
     value = value[:needed] + bytes(needed % 2)
+    if high != stored - 1:
+        return Reason("pixel-data-not-cleanable", "High Bit is not the one below Bits Stored")
     if stored == allocated:
         return Cleaned(value, 0, False)
-    if allocated not in (8, 16, 32) or not 0 < stored <= high + 1 <= allocated:
+    if allocated not in (8, 16, 32) or not 0 < stored <= allocated:
         return Reason("pixel-data-not-cleanable", "the bits of the pixel data are none that can be cleared")
     words = np.frombuffer(value[:needed], dtype=f"{'>' if big else '<'}u{allocated // 8}")
-    low = high + 1 - stored
-    field = words & ((1 << stored) - 1 << low)
+    field = words & (1 << stored) - 1
     if np.array_equal(field, words):
         return Cleaned(value, 0, False)
-    above = (1 << allocated) - (1 << high + 1)
+    above = (1 << allocated) - (1 << stored)
     extended = np.where(words >> high & 1, field | above, field).astype(words.dtype)
-    if signed and low == 0:
+    if signed:
         if np.array_equal(extended, words):  # sign extension, not something hidden
             return Cleaned(value, 0, False)
         field = extended

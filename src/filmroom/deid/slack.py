@@ -86,8 +86,9 @@ def _is_ignored(frame: bytes, start: int, end: int, dataset: Dataset) -> bool:
 def _decoded(frame: bytes, dataset: Dataset) -> bytes | None:
     alone = Dataset(dict(dataset.items()))
     alone.file_meta = dataset.file_meta
-    alone.NumberOfFrames = 1
-    alone.PixelData = encapsulate([frame])
+    # new elements: setting the value of one that is there would change it in `dataset` too
+    alone.add_new("NumberOfFrames", "IS", 1)
+    alone.add_new("PixelData", "OB", encapsulate([frame]))
     alone["PixelData"].is_undefined_length = True
     try:
         return b"".join(picture.tobytes() for picture in pixels.frames(alone))

@@ -30,7 +30,7 @@ __all__ = [
     "verify",
 ]
 
-VERIFIER = "filmroom.deid.verify/2"
+VERIFIER = "filmroom.deid.verify/3"
 PAYLOAD_TYPE = "application/vnd.filmroom.clean+json"
 
 

@@ -42,5 +42,5 @@ def _uids(data: bytes) -> list[str]:
     for keyword in _KEYWORDS:
         tag = Tag(keyword)
         text = values.text(dataset.get_item(tag), ["ascii"]) if tag in dataset else ""
-        found.append(text if text and len(text) <= 64 and not text.strip("0123456789.") else "")
+        found.append(text if text and walk.is_uid(text) else "")
     return found

@@ -14,13 +14,11 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
 from filmroom.canon import Json
-from filmroom.dicom.walk import EXPLICIT_BIG, FAILURES, meta_text
+from filmroom.dicom.walk import EXPLICIT_BIG, FAILURES, MAX_DEPTH, meta_text, vr_of
 from filmroom.errors import NotFound, Unreadable
 
 INLINE_BYTES = 1024
 """Binary values up to this size stand in the metadata itself."""
-
-MAX_DEPTH = 64
 
 _BINARY = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "UN", "OB or OW", "US or OW", "US or SS or OW"})
 _INTEGERS = frozenset({"IS", "SL", "SS", "SV", "UL", "US", "UV", "US or SS"})
@@ -136,5 +134,5 @@ def _clean(text: str) -> str:
 
 def _vr_known(dataset: Dataset, tag: BaseTag) -> str:
     element = dataset.get_item(tag)
-    vr = str(getattr(element, "VR", None) or "UN")
+    vr = vr_of(element).partition(" ")[0]
     return vr if len(vr) == 2 and vr.isalpha() and vr.isupper() else "UN"

@@ -94,6 +94,19 @@ def read(data: bytes) -> Dataset:
     return reading.dataset
 
 
+def patient(dataset: Dataset) -> tuple[str, str]:
+    """Return (Issuer of Patient ID, Patient ID) of an undecoded data set: who a patient is, everywhere in filmroom.
+
+    Both are stripped text, several values joined by a backslash; "" when there is none, or one too long to be one.
+    """
+    encodings = _charsets(dataset)
+    issuer, number = (
+        values.text(dataset.get_item(_TAGS[keyword]) if _TAGS[keyword] in dataset else None, encodings) or ""
+        for keyword in ("IssuerOfPatientID", "PatientID")
+    )
+    return issuer, number
+
+
 def parse(data: bytes, *, digest: Digest | None = None) -> Parsed:
     """Return the facts about one received object. Never raises for what the bytes hold.
 
@@ -105,6 +118,7 @@ def parse(data: bytes, *, digest: Digest | None = None) -> Parsed:
     reasons += _identity_reasons(dataset)
     pixels = next((dataset.get_item(tag) for tag in _PIXEL_TAGS if tag in dataset), None)
     columns = _columns(reading, findings)
+    issuer, patient_id = patient(dataset)
     if pixels is None:
         columns.pop("frames", None)
     elif not columns.get("frames"):
@@ -118,8 +132,8 @@ def parse(data: bytes, *, digest: Digest | None = None) -> Parsed:
     instance = Instance(
         digest=digest or Digest.of(data),
         size_bytes=len(data),
-        issuer=str(columns.get("issuer", "")),
-        patient_id=str(columns.get("patient_id", "")),
+        issuer=issuer,
+        patient_id=patient_id,
         study_uid=str(columns["study_uid"]),
         series_uid=str(columns["series_uid"]),
         sop_uid=str(columns["sop_uid"]),
@@ -165,7 +179,7 @@ def _identity_reasons(dataset: Dataset) -> list[Reason]:
         uid = _uid_text(dataset, keyword)
         if not uid:
             reasons.append(Reason("uid-missing", f"{name} is missing or empty"))
-        elif len(uid) > 64 or uid.strip("0123456789."):
+        elif not walk.is_uid(uid):
             reasons.append(Reason("uid-malformed", f"{name} is not at most 64 digits and dots"))
     meta = dataset.file_meta
     for tag, keyword in ((0x00020002, "SOPClassUID"), (0x00020003, "SOPInstanceUID")):
@@ -180,11 +194,15 @@ def _uid_text(dataset: Dataset, keyword: str) -> str:
     return values.text(element, ["ascii"]) or ""
 
 
+def _charsets(dataset: Dataset) -> list[str]:
+    encodings = dataset.original_character_set
+    return [encodings] if isinstance(encodings, str) else list(encodings)
+
+
 def _columns(reading: walk.Reading, findings: list[Finding]) -> dict[str, Value]:
     """Fill every catalog column that an attribute fills; what cannot be read is left out and noted."""
     dataset = reading.dataset
-    encodings = dataset.original_character_set
-    names = [encodings] if isinstance(encodings, str) else list(encodings)
+    names = _charsets(dataset)
     found: dict[str, Value] = {"transfer_syntax": reading.syntax}
     for column in COLUMNS:
         tag = _TAGS.get(column.dicom)

@@ -68,8 +68,10 @@ def frame_count(dataset: Dataset) -> int:
     return max(_whole(dataset, "NumberOfFrames", 1), 1)
 
 
-def frames(dataset: Dataset) -> Iterator[Frame]:
-    """Decode one frame after the other.
+def frames(dataset: Dataset, chosen: range | None = None) -> Iterator[Frame]:
+    """Decode one frame after the other: all of them, or those whose numbers, from 0, are in `chosen` (of step 1).
+
+    A frame that is not chosen is not decoded.
 
     Shape (rows, columns), or (rows, columns, 3) uint8 RGB. Stored values: the dtype follows Bits Allocated and Pixel
     Representation, bits above Bits Stored are masked off, negative values sign-extended; one-bit data is uint8 of 0 and
@@ -77,18 +79,20 @@ def frames(dataset: Dataset) -> Iterator[Frame]:
     doubt.
     """
     count = frame_count(dataset)
-    if not count:
+    wanted = range(count) if chosen is None else chosen
+    if not count or not wanted:
         return
     layout = _layout(dataset)
     try:
         done = 0
-        for frame in _decoded(dataset, layout, count):
+        for frame in _decoded(dataset, layout, count, wanted):
             done += 1
             yield _coloured(frame, layout, dataset)
-        if done != count:
-            raise _unreadable(layout, f"{done} of {count} frames are there")
+        if done != len(wanted):
+            raise _unreadable(layout, f"{done} of {len(wanted)} frames are there")
     except _FAILURES as error:
-        raise _unreadable(layout, f"frame {done} cannot be decoded ({type(error).__name__})") from None
+        failed = wanted.start + done
+        raise _unreadable(layout, f"frame {failed} cannot be decoded ({type(error).__name__})") from None
 
 
 def _unreadable(layout: _Layout, what: str) -> Unreadable:
@@ -132,6 +136,8 @@ def _layout(dataset: Dataset) -> _Layout:
         raise _unreadable(layout, f"{samples} samples a pixel are not supported")
     if allocated not in (1, 8, 16, 32, 64) or not 0 < layout.stored <= allocated:
         raise _unreadable(layout, "Bits Allocated and Bits Stored make no sense")
+    if _whole(dataset, "HighBit", layout.stored - 1) != layout.stored - 1:
+        raise _unreadable(layout, "High Bit is not the one below Bits Stored")  # PS3.5 8.1.1: no other place is left
     if samples == 3 and layout.photometric not in _TO_RGB:
         raise _unreadable(layout, "its photometric interpretation is not supported")
     return layout
@@ -140,25 +146,44 @@ def _layout(dataset: Dataset) -> _Layout:
 # -- decoding ------------------------------------------------------------------------------------------------------
 
 
-def _decoded(dataset: Dataset, layout: _Layout, count: int) -> Iterator[Frame]:
-    """Yield every frame with its stored values, colours still as they are stored."""
+def _decoded(dataset: Dataset, layout: _Layout, count: int, wanted: range) -> Iterator[Frame]:
+    """Yield the wanted ones of `count` frames with their stored values, colours still as they are stored."""
     codec = _CODECS.get(layout.syntax)
     if codec is None:
         if layout.syntax not in _BY_PYDICOM:
             raise _unreadable(layout, "there is no decoder for it")
+        if layout.allocated == layout.samples == 1 and layout.syntax != _RLE and "PixelData" in dataset:
+            yield from _one_bit(dataset.PixelData, layout, count, wanted)
+            return
         # more pixels than frames is a finding of the parser, not a reason to refuse them
         decoder = get_decoder(UID(layout.syntax))
-        for frame, _ in islice(decoder.iter_array(dataset, raw=True, allow_excess_frames=False), count):
+        # told to go through all by number, pydicom would walk all fragments before each of them
+        indices = None if len(wanted) == count else wanted
+        found = decoder.iter_array(dataset, indices=indices, raw=True, allow_excess_frames=False)
+        for frame, _ in islice(found, len(wanted)):
             yield _significant(frame, layout)
         return
     offsets = None
     if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
         offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
-    for data in islice(generate_frames(dataset.PixelData, number_of_frames=count, extended_offsets=offsets), count):
+    parts = generate_frames(dataset.PixelData, number_of_frames=count, extended_offsets=offsets)
+    for data in islice(parts, wanted.start, wanted.stop):
         frame = codec(data, layout)
         if frame.shape != layout.shape:
             raise _unreadable(layout, "a frame has another size than Rows and Columns say")
         yield frame
+
+
+def _one_bit(value: bytes, layout: _Layout, count: int, wanted: range) -> Iterator[Frame]:
+    """Cut frames out of packed bits: a frame need not begin at a byte (PS3.5 8.1.1), which pydicom loses bits over."""
+    packed = np.frombuffer(value, np.uint8)
+    size = layout.rows * layout.columns
+    if 8 * packed.size < count * size:
+        raise _unreadable(layout, "it is shorter than its dimensions")
+    for number in wanted:
+        first, skipped = divmod(number * size, 8)
+        bits = np.unpackbits(packed[first : first + (skipped + size + 7) // 8], bitorder="little")
+        yield bits[skipped : skipped + size].reshape(layout.shape)
 
 
 def _significant(frame: Frame, layout: _Layout, bits_used: int | None = None) -> Frame:
@@ -335,13 +360,14 @@ def _palette(dataset: Dataset, colour: str, layout: _Layout) -> NDArray[np.integ
 # Whether colours are still YCbCr after decoding. JPEG 2000 undoes RCT and ICT itself.
 _TO_RGB = {"RGB": False, "YBR_RCT": False, "YBR_ICT": False, "YBR_FULL": True, "YBR_FULL_422": True}
 
+_RLE = "1.2.840.10008.1.2.5"
 _BY_PYDICOM = frozenset(
     {
         "1.2.840.10008.1.2",  # implicit VR little endian
         "1.2.840.10008.1.2.1",  # explicit VR little endian
         "1.2.840.10008.1.2.1.99",  # deflated explicit VR little endian
         "1.2.840.10008.1.2.2",  # explicit VR big endian
-        "1.2.840.10008.1.2.5",  # RLE lossless
+        _RLE,
     }
 )
 _JPEG_4 = "1.2.840.10008.1.2.4."

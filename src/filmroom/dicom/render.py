@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from filmroom.dicom.pixels import frames
 from filmroom.dicom.transfer import single_frame
 from filmroom.dicom.walk import FAILURES
 from filmroom.errors import Invalid, Unreadable
@@ -35,11 +34,11 @@ def picture(
     window that is none, NotFound for a frame that is not there, Unreadable for one that cannot be decoded.
     """
     chosen = _parse_window(window) if window else None
-    frame = np.asarray(next(frames(single_frame(dataset, number))))
+    frame = np.asarray(single_frame(dataset, number))
     grey = frame.astype(np.uint8) if frame.ndim == 3 else _windowed(frame, dataset, chosen)
     if max(grey.shape[:2]) > MAX_SIDE:
         raise Unreadable("the frame is too large for a picture", "retrieve the frame itself")
-    small = _shrunk(grey, size) if size else grey
+    small = np.ascontiguousarray(_shrunk(grey, size) if size else grey)  # the planes of a colour may lie apart
     if media == PNG:
         return bytes(imagecodecs.png_encode(small))
     return bytes(imagecodecs.jpeg8_encode(small, level=quality))
@@ -108,4 +107,4 @@ def _shrunk(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uin
     scale = max(width / size[0], height / size[1], 1.0)
     down = (np.arange(max(int(height / scale), 1)) * scale).astype(int)
     across = (np.arange(max(int(width / scale), 1)) * scale).astype(int)
-    return np.ascontiguousarray(picture[down][:, across])
+    return np.asarray(picture[down][:, across])

@@ -8,12 +8,12 @@ import copy
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate, get_frame
+from pydicom.encaps import get_frame
 from pydicom.uid import UID
 
 from filmroom.dicom.encode import encode
 from filmroom.dicom.parse import read
-from filmroom.dicom.pixels import frame_count, frames
+from filmroom.dicom.pixels import Frame, frame_count, frames
 from filmroom.dicom.walk import (
     DEFLATED,
     EXPLICIT_LITTLE,
@@ -91,30 +91,18 @@ def stored_frame(dataset: Dataset, number: int) -> bytes:
 
 
 def decoded_frame(dataset: Dataset, number: int) -> bytes:
-    """Return one frame's samples in little endian order, colours as RGB of 8 bits."""
-    frame = next(frames(single_frame(dataset, number)))
+    """Return one frame's samples in little endian order, colours as RGB of 8 bits. Raises like `single_frame`."""
+    frame = single_frame(dataset, number)
     return np.ascontiguousarray(frame).astype(frame.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
-def single_frame(dataset: Dataset, number: int) -> Dataset:
-    """Return the data set as if it had this frame only, so that decoding one does not decode those before it."""
+def single_frame(dataset: Dataset, number: int) -> Frame:
+    """Decode one frame and no other, as `pixels.frames` does.
+
+    Raises NotFound when there is no such frame, Unreadable when it cannot be decoded.
+    """
     check_numbers(dataset, [number])
-    if frame_count(dataset) == 1:
-        return dataset
-    syntax = syntax_of(dataset)
-    native = is_native(syntax)
-    if not native and syntax not in MEDIA:
-        raise Unreadable("a single frame of this transfer syntax cannot be given", "retrieve the instance")
-    frame = stored_frame(dataset, number)
-    one = copy.copy(dataset)
-    one.file_meta = dataset.file_meta
-    for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
-        if keyword in one:
-            delattr(one, keyword)
-    one.NumberOfFrames = 1
-    one.PixelData = frame if native else encapsulate([frame])
-    one["PixelData"].is_undefined_length = not native
-    return one
+    return next(frames(dataset, range(number - 1, number)))
 
 
 def _is_encapsulated(dataset: Dataset) -> bool:

@@ -12,6 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from io import BytesIO
 
 from pydicom.charset import convert_encodings, python_encoding
@@ -71,7 +72,7 @@ class Reading:
     `dataset.file_meta` names the transfer syntax that the bytes have; where it was missing or wrong, it was put right.
     """
 
-    dataset: Dataset
+    dataset: Dataset = field(repr=False)
     declared: str
     syntax: str
     reasons: tuple[Reason, ...]
@@ -98,7 +99,7 @@ def walk(data: bytes) -> Reading:
     start = _preamble(data, book)
     meta, at = _file_meta(data, start, book)
     declared = meta_text(meta, 0x00020010)
-    if declared and _uid(declared) != declared:
+    if declared and not is_uid(declared):
         book.refuse("transfer-syntax-wrong", "the declared transfer syntax is no UID")
         declared = ""
     body, encoding = _body(data, at, declared, book)
@@ -169,6 +170,7 @@ def raw_value(element: Element | None) -> bytes:
     return b""
 
 
+@lru_cache(8192)
 def name_of(tag: int) -> str:
     """Return the attribute's keyword, or (gggg,eeee) when the dictionary does not have it."""
     return keyword_for_tag(tag) or f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
@@ -185,6 +187,11 @@ def meta_text(meta: Dataset | None, tag: int) -> str:
     if isinstance(element, DataElement) and isinstance(element.value, str):
         return str(element.value).strip(" \0")
     return raw_value(element).decode("ascii", "replace").strip(" \0")
+
+
+def is_uid(text: str) -> bool:
+    """Say whether a text has the letters and the length of a UID, so that it can stand in a message or a name."""
+    return 0 < len(text) <= 64 and not text.strip("0123456789.")
 
 
 def plausible(data: bytes, at: int, explicit: bool, little: bool) -> bool:
@@ -266,7 +273,7 @@ def _body(data: bytes, at: int, declared: str, book: _Book) -> tuple[BytesIO, st
     if expected in likely or at >= len(data):
         return stream, expected
     if likely:
-        book.refuse("transfer-syntax-wrong", f"declared {_uid(declared)}, but the data set is encoded as {likely[0]}")
+        book.refuse("transfer-syntax-wrong", f"declared {declared}, but the data set is encoded as {likely[0]}")
         return stream, likely[0]
     if len(data) - at < 8:
         book.refuse("truncated", f"ends {len(data) - at} bytes after the file's header")
@@ -294,11 +301,6 @@ def _is_compressed(syntax: str) -> bool:
     """Say whether a transfer syntax keeps its pixels encapsulated: every standard one but these four."""
     native = (IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED)
     return syntax.startswith(f"{IMPLICIT_LITTLE}.") and syntax not in native
-
-
-def _uid(text: str) -> str:
-    """Return `text` if it is nothing but digits and dots, so that it can stand in a message."""
-    return text if text and len(text) <= 64 and not text.strip("0123456789.") else "something that is no UID"
 
 
 def _elements(stream: BytesIO, explicit: bool, little: bool, found: dict[BaseTag, Element], book: _Book) -> None:

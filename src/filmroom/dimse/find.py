@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from filmroom.dicom import values
 from filmroom.dicom.attributes import BY_NAME, COLUMNS
-from filmroom.dicom.walk import FAILURES
+from filmroom.dicom.walk import FAILURES, is_uid
 from filmroom.errors import Invalid
 from filmroom.records import Column, ColumnType, Level, Value
 
@@ -105,7 +105,7 @@ def uids(identifier: Dataset) -> tuple[Level, list[str]]:
     if level is None:
         raise Invalid("the retrieve level is STUDY, SERIES or IMAGE", "ask in the Study Root model")
     found = [uid for uid in keys.get(BY_NAME[_UNIQUE[level]].dicom, "").split("\\") if uid]
-    if not found or any(uid.strip("0123456789.") for uid in found):
+    if not found or not all(map(is_uid, found)):
         raise Invalid("a retrieval names the unique keys of its level", "give one UID or a list of UIDs")
     return level, found
 

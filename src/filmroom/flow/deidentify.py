@@ -17,7 +17,7 @@ from filmroom.deid import verify
 from filmroom.deid.apply import Applied, NotApplied, apply
 from filmroom.deid.profile import Profile
 from filmroom.deid.pseudonym import Pseudonyms
-from filmroom.errors import Corrupt, KeyGone, NotFound
+from filmroom.errors import Corrupt, KeyGone, NotFound, Unreadable
 from filmroom.flow import evidence
 from filmroom.flow.project import open_project
 from filmroom.flow.sealed import SealedZone, project_subject
@@ -118,7 +118,13 @@ def make(ports: Ports, project: Project, profile: Profile, pseudonyms: Pseudonym
     if isinstance(applied, NotApplied):
         return Made(_without_copy(project, profile, digest, applied.reasons, subject=applied.subject), None)
     copy = _copy(project, profile, digest, applied)
-    match verify.verify(applied.data, verify.identifiers(source), profile):
+    try:
+        forbidden = verify.identifiers(source)
+    except Unreadable as error:  # the engine makes the file's header anew, the verifier looks into the received one
+        return Made(
+            _without_copy(project, profile, digest, (Reason(error.code, error.what),), subject=applied.subject), None
+        )
+    match verify.verify(applied.data, forbidden, profile):
         case verify.Passed() as passed:
             return Made(signed(ports, copy, passed), applied.data)
         case verify.Residue() as residue:

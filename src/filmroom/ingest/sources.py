@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -41,6 +41,7 @@ _BROKEN = (
 )
 _STEP = 1 << 20
 
+_MEMBER_BROKEN = Reason("archive-member-broken", "the member cannot be unpacked, or its checksum differs")
 _BOMB = Reason("archive-bomb", "the archive unpacks to far more than its size; the rest of it was left alone")
 
 
@@ -61,10 +62,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One received object: what the sender calls it, and its bytes or why there are none."""
+    """One received object: what the sender calls it, which can be a patient's name, and its bytes or why there are none."""
 
-    name: str
-    data: bytes | None
+    name: str = field(repr=False)
+    data: bytes | None = field(repr=False)
     problem: Reason | None = None
 
 
@@ -208,21 +209,31 @@ def _zip(stream: IO[bytes], name: str, size: int, limits: Limits) -> Iterator[Ar
         if member.file_size > limits.object_bytes:
             yield Arrival(label, None, _too_large(member.file_size, limits))
             continue
-        try:
-            with archive.open(member) as inside:
-                data = inside.read(min(limits.object_bytes, left) + 1)
-        except _BROKEN:
-            yield Arrival(
-                label, None, Reason("archive-member-broken", "the member cannot be unpacked, or its checksum differs")
-            )
-            continue
-        left -= len(data)
+        data, cost = _unpacked(archive, member, left)
+        left -= cost
         if left < 0:
             yield Arrival(label, None, _BOMB)
             return
-        yield Arrival(label, data)
+        yield Arrival(label, data, None if data is not None else _MEMBER_BROKEN)
     if len(members) > limits.members:
         yield Arrival(name, None, _too_many(len(members), limits))
+
+
+def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> tuple[bytes | None, int]:
+    """Return the first bytes of a member, one step above `most` of them at the most, and how many were unpacked.
+
+    None for the bytes of a broken member. What came out of it before counts all the same: its checksum comes last.
+    """
+    parts: list[bytes] = []
+    size = 0
+    try:
+        with archive.open(member) as inside:
+            while size <= most and (part := inside.read(_STEP)):
+                parts.append(part)
+                size += len(part)
+    except _BROKEN:
+        return None, min(size + _STEP, member.file_size)
+    return b"".join(parts), size
 
 
 def _too_many(found: int, limits: Limits) -> Reason:

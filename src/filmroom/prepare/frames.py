@@ -8,7 +8,6 @@ Sources: PS3.3 C.7.6.2 (Image Plane), C.7.6.16 (functional groups), C.11.1 (Moda
 
 from collections.abc import Iterator, MutableSequence
 from dataclasses import dataclass
-from itertools import islice
 from math import inf
 from typing import Protocol, cast
 
@@ -70,8 +69,7 @@ def frames(data: bytes, sop_uid: str, *, middle: bool = False) -> Iterator[Frame
         ends = _ends(attributes)
     except FAILURES as error:
         raise _unreadable(f"its attributes cannot be read ({type(error).__name__})") from None
-    found = islice(pixels.frames(dataset), chosen.start, chosen.stop)
-    for at, (plane, modality), array in zip(chosen, facts, found, strict=True):
+    for at, (plane, modality), array in zip(chosen, facts, pixels.frames(dataset, chosen), strict=True):
         low, high = (0.0, 255.0) if array.ndim == 3 else ends
         yield Frame(sop_uid, at + 1, Picture(array, low, high, modality, monochrome1), plane)
 

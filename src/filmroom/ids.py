@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
@@ -37,6 +38,14 @@ class Digest:
     @classmethod
     def of(cls, data: bytes | bytearray | memoryview) -> Self:
         return cls(hashlib.sha256(data).hexdigest())
+
+    @classmethod
+    def of_pieces(cls, pieces: Iterable[bytes]) -> Self:
+        """Return the digest of the pieces together."""
+        running = hashlib.sha256()
+        for piece in pieces:
+            running.update(piece)
+        return cls(running.hexdigest())
 
     @classmethod
     def parse(cls, text: str) -> Self:

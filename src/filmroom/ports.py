@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from filmroom.ids import Digest, Versioned, Zone
 from filmroom.records import (
@@ -50,7 +50,9 @@ class Objects(Protocol):
     Unavailable when the store does not answer or does not take the room's keys.
     """
 
-    def put(self, name: str, data: bytes | bytearray | memoryview) -> None: ...
+    def put(self, name: str, data: bytes | bytearray | memoryview | Iterator[bytes]) -> None:
+        """Keep these bytes. What comes in pieces is never in memory as a whole."""
+        ...
 
     def get(self, name: str) -> bytes: ...
 
@@ -67,6 +69,35 @@ class Objects(Protocol):
     def names(self, prefix: str) -> Iterator[str]:
         """Yield the names below `prefix`, a whole path segment or "" for all, in no promised order."""
         ...
+
+
+class Spooled(Protocol):
+    """Bytes that are too many for memory, appended once and then read in any order. Who opened it closes it."""
+
+    def append(self, data: bytes | bytearray | memoryview) -> None: ...
+
+    @property
+    def digest(self) -> Digest: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, where: slice) -> bytes: ...
+
+    def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Yield the bytes from `start` to `stop`, in pieces that are small."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Spools(Protocol):
+    def open(self) -> Spooled:
+        """Begin an empty one."""
+        ...
+
+
+Content: TypeAlias = "bytes | Spooled"
+"""One object's bytes, in memory or not."""
 
 
 # -- keys ----------------------------------------------------------------------------------------------------------
@@ -446,6 +477,7 @@ class Ports:
     clock: Clock
     entropy: Entropy
     progress: Progress
+    spools: Spools
 
 
 class KeyRelease(Protocol):

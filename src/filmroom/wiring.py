@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from filmroom.adapters.keys import FileKeys
 from filmroom.adapters.objects import S3Access, open_objects
+from filmroom.adapters.spool import FileSpools
 from filmroom.adapters.sql.engine import SqlCatalog
 from filmroom.adapters.system import SilentProgress, SystemClock, SystemEntropy
 from filmroom.errors import Invalid, Unavailable
@@ -152,6 +153,7 @@ def open_room(
         clock=SystemClock(),
         entropy=entropy,
         progress=progress or SilentProgress(),
+        spools=FileSpools(entropy),
     )
     return Room(ports, lambda location: _objects(folder, location, None, environment))
 

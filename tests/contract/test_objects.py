@@ -3,7 +3,7 @@
 import os
 import stat
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
 
@@ -51,6 +51,25 @@ def test_any_buffer_can_be_put_and_a_second_put_replaces(objects: Objects) -> No
         objects.put("ab/cd", data)
         assert objects.get("ab/cd") == bytes(data)
     assert list(objects.names("")) == ["ab/cd"]
+
+
+def test_an_object_can_come_in_pieces(objects: Objects) -> None:
+    pieces = [os.urandom(size) for size in (0, 1, 6_000_000, 70_000, 6_000_000)]
+    objects.put("ab/pieces", iter(pieces))
+    assert objects.get("ab/pieces") == b"".join(pieces)
+    objects.put("ab/pieces", iter([]))
+    assert objects.get("ab/pieces") == b""
+
+
+def test_an_object_whose_pieces_end_early_is_not_there(objects: Objects) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield bytes(6_000_000)
+        raise OSError
+
+    with pytest.raises(Unavailable):
+        objects.put("ab/half", pieces())
+    with pytest.raises(NotFound):
+        objects.get("ab/half")
 
 
 def test_a_large_object_comes_back_whole(objects: Objects) -> None:

@@ -16,6 +16,7 @@ from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 from filmroom.adapters.keys import FileKeys
 from filmroom.adapters.objects import open_objects
+from filmroom.adapters.spool import FileSpools
 from filmroom.adapters.sql.engine import SqlCatalog
 from filmroom.adapters.system import SilentProgress
 from filmroom.govern.policy import Policies, every_role
@@ -94,6 +95,7 @@ def world(tmp_path: Path) -> Iterator[World]:
         clock=clock,
         entropy=entropy,
         progress=SilentProgress(),
+        spools=FileSpools(entropy),
     )
     yield World(ports=ports, clock=clock, inbox=tmp_path / "inbox")
     catalog.close()

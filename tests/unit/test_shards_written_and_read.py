@@ -59,8 +59,8 @@ class Memory:
     objects: dict[str, bytes]
     requests: int = 0
 
-    def put(self, name: str, data: bytes | bytearray | memoryview) -> None:
-        self.objects[name] = bytes(data)
+    def put(self, name: str, data: bytes | bytearray | memoryview | Iterator[bytes]) -> None:
+        self.objects[name] = bytes(data) if isinstance(data, bytes | bytearray | memoryview) else b"".join(data)
 
     def get(self, name: str) -> bytes:
         self.requests += 1

@@ -8,7 +8,8 @@ import pytest
 from anyio import CapacityLimiter
 from fastapi import FastAPI
 
-from filmroom.adapters.system import SystemClock
+from filmroom.adapters.spool import FileSpools
+from filmroom.adapters.system import SystemClock, SystemEntropy
 from filmroom.errors import Unavailable
 from filmroom.flow.reception import Arrived, Delivery, Reception, Taken
 from filmroom.flow.visits import Visits
@@ -32,7 +33,7 @@ def stored(reception: Reception, parts: list[bytes], limits: Limits) -> list[Ans
         yield b"--b--"
 
     async def run() -> list[Answered]:
-        store = Store(reception, visits, "", limits, CapacityLimiter(4))
+        store = Store(reception, visits, FileSpools(SystemEntropy()), "", limits, CapacityLimiter(4))
         await store.take_parts(body(), "b")
         return await store.finish()
 

@@ -40,7 +40,7 @@ class FileObjects:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def put(self, name: str, data: bytes | bytearray | memoryview) -> None:
+    def put(self, name: str, data: bytes | bytearray | memoryview | Iterator[bytes]) -> None:
         path = self._path(name)
         with _translated(name):
             _make_folders(path.parent)
@@ -92,11 +92,14 @@ class FileObjects:
         return self._root / check_object_name(name)
 
 
-def _write(path: Path, data: bytes | bytearray | memoryview) -> None:
+def _write(path: Path, data: bytes | bytearray | memoryview | Iterator[bytes]) -> None:
     handle, partial = tempfile.mkstemp(prefix=_PARTIAL, dir=path.parent)  # 0600
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            if isinstance(data, bytes | bytearray | memoryview):
+                file.write(data)
+            else:
+                file.writelines(data)
             file.flush()
             _make_durable(file.fileno())
         os.replace(partial, path)

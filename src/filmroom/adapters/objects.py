@@ -58,7 +58,7 @@ class StoreObjects:
     def __init__(self, store: MemoryStore | S3Store) -> None:
         self._store = store
 
-    def put(self, name: str, data: bytes | bytearray | memoryview) -> None:
+    def put(self, name: str, data: bytes | bytearray | memoryview | Iterator[bytes]) -> None:
         check_object_name(name)
         try:
             with _translated(name):

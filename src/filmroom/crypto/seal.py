@@ -10,6 +10,7 @@ Source: c2sp.org/chunked-encryption.
 """
 
 import hmac
+from collections.abc import Iterable, Iterator
 
 from cryptography.cobblestone import Cobblestone256Decryptor, Cobblestone256Encryptor
 from cryptography.exceptions import InvalidTag
@@ -32,12 +33,17 @@ _PIECE = 1 << 20  # one call over a large buffer spends its time allocating
 
 def seal(key: bytes, context: bytes, data: bytes | bytearray | memoryview) -> bytes:
     """Return `data` sealed under `key` and `context`; two seals of the same data differ. Raises Invalid for a bad key."""
+    view = memoryview(data).cast("B")
+    return b"".join(seal_pieces(key, context, (view[start : start + _PIECE] for start in range(0, len(view), _PIECE))))
+
+
+def seal_pieces(key: bytes, context: bytes, pieces: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+    """Yield what `seal` makes of the pieces together, bit by bit. Raises Invalid for a bad key."""
     _check_key(key)
     sealer = Cobblestone256Encryptor(key, context)
-    view = memoryview(data).cast("B")
-    parts = [sealer.update(view[start : start + _PIECE]) for start in range(0, len(view), _PIECE)]
-    parts.append(sealer.finalize())
-    return b"".join(parts)
+    for piece in pieces:
+        yield sealer.update(piece)
+    yield sealer.finalize()
 
 
 def open_sealed(key: bytes, context: bytes, sealed: bytes | bytearray | memoryview) -> bytes:

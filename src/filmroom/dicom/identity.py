@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pydicom.tag import Tag
 
 from filmroom.dicom import values, walk
+from filmroom.dicom.windows import Lengthy
 from filmroom.records import Instance
 
 _FIRST_BYTES = 64 * 1024
@@ -21,7 +22,7 @@ class Identity:
     series_uid: str = field(repr=False)
 
 
-def identify(data: bytes) -> Identity:
+def identify(data: Lengthy) -> Identity:
     """Return the UIDs that the data set has. Never raises for what the bytes hold."""
     found = _uids(data[:_FIRST_BYTES])
     if not all(found) and len(data) > _FIRST_BYTES:
@@ -36,7 +37,7 @@ def of(instance: Instance | None) -> Identity | None:
     return Identity(instance.sop_class, instance.sop_uid, instance.study_uid, instance.series_uid)
 
 
-def _uids(data: bytes) -> list[str]:
+def _uids(data: Lengthy) -> list[str]:
     dataset = walk.walk(data).dataset
     found = []
     for keyword in _KEYWORDS:

@@ -16,6 +16,7 @@ from pydicom.uid import UID
 
 from filmroom.dicom import values, walk
 from filmroom.dicom.attributes import COLUMNS
+from filmroom.dicom.windows import Lengthy, Window
 from filmroom.errors import Unreadable
 from filmroom.ids import Digest
 from filmroom.records import Column, ColumnType, Finding, Instance, Reason, Severity, Value
@@ -64,7 +65,7 @@ class _Image:
     photometric: str
 
 
-def is_dicom(data: bytes) -> bool:
+def is_dicom(data: Lengthy) -> bool:
     """Say whether the bytes claim to be DICOM: the Part 10 magic, or a start that only a bare data set has."""
     if data[128:132] == b"DICM" or data[:6] == b"DICM\x02\x00":
         return True
@@ -107,7 +108,7 @@ def patient(dataset: Dataset) -> tuple[str, str]:
     return issuer, number
 
 
-def parse(data: bytes, *, digest: Digest | None = None) -> Parsed:
+def parse(data: Lengthy, *, digest: Digest | None = None) -> Parsed:
     """Return the facts about one received object. Never raises for what the bytes hold.
 
     `digest` spares hashing the bytes again when the caller has done it.
@@ -117,6 +118,7 @@ def parse(data: bytes, *, digest: Digest | None = None) -> Parsed:
     reasons, findings = list(reading.reasons), list(reading.findings)
     reasons += _identity_reasons(dataset)
     pixels = next((dataset.get_item(tag) for tag in _PIXEL_TAGS if tag in dataset), None)
+    value: bytes | Window = b"" if pixels is None else reading.windows.get(pixels.tag, walk.raw_value(pixels))
     columns = _columns(reading, findings)
     issuer, patient_id = patient(dataset)
     if pixels is None:
@@ -124,13 +126,13 @@ def parse(data: bytes, *, digest: Digest | None = None) -> Parsed:
     elif not columns.get("frames"):
         columns["frames"] = 1
     if not any(reason.code in ("truncated", "unreadable") for reason in reading.reasons):
-        _check_pixels(reading, pixels, reasons, findings)
+        _check_pixels(reading, pixels, value, reasons, findings)
     _look_inside(dataset, reasons, findings)  # last: opening sequences makes pydicom decode other elements too
     identity = [columns.get(name) for name in ("sop_uid", "study_uid", "series_uid", "sop_class")]
     if not all(identity):
         return Parsed(None, tuple(dict.fromkeys(reasons)))
     instance = Instance(
-        digest=digest or Digest.of(data),
+        digest=digest or Digest.of(data[:]),
         size_bytes=len(data),
         issuer=issuer,
         patient_id=patient_id,
@@ -139,11 +141,15 @@ def parse(data: bytes, *, digest: Digest | None = None) -> Parsed:
         sop_uid=str(columns["sop_uid"]),
         sop_class=str(columns["sop_class"]),
         transfer_syntax=reading.syntax,
-        pixel_digest=None if pixels is None else Digest.of(walk.raw_value(pixels)),
+        pixel_digest=None if pixels is None else _digest(value),
         values=columns,
         findings=_sorted(findings),
     )
     return Parsed(instance, tuple(dict.fromkeys(reasons)))
+
+
+def _digest(value: bytes | Window) -> Digest:
+    return Digest.of(value) if isinstance(value, bytes) else Digest.of_pieces(value.pieces())
 
 
 def _sorted(findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -239,7 +245,11 @@ def _value(column: Column, element: walk.Element, encodings: Sequence[str]) -> V
 
 
 def _check_pixels(
-    reading: walk.Reading, pixels: walk.Element | None, reasons: list[Reason], findings: list[Finding]
+    reading: walk.Reading,
+    pixels: walk.Element | None,
+    value: Lengthy,
+    reasons: list[Reason],
+    findings: list[Finding],
 ) -> None:
     """Compare the pixel data with what the image attributes and the transfer syntax promise."""
     dataset = reading.dataset
@@ -256,13 +266,13 @@ def _check_pixels(
         if encapsulated:
             reasons.append(Reason("transfer-syntax-wrong", "declared uncompressed, but the pixel data is encapsulated"))
         elif not wrong:
-            _check_native(image, len(walk.raw_value(pixels)), reasons, findings)
+            _check_native(image, len(value), reasons, findings)
     elif not reading.syntax.startswith("1.2.840.10008.1.2."):
         findings.append(Finding("transfer-syntax-unknown", Severity.REVIEW, _SYNTAX))
     elif not encapsulated:
         reasons.append(Reason("transfer-syntax-wrong", "declared compressed, but the pixel data is not encapsulated"))
     else:
-        _check_encapsulated(reading.syntax, image.frames, walk.raw_value(pixels), reasons)
+        _check_encapsulated(reading.syntax, image.frames, value, reasons)
 
 
 def _is_image(dataset: Dataset) -> bool:
@@ -314,7 +324,7 @@ def _check_native(image: _Image, length: int, reasons: list[Reason], findings: l
         findings.append(Finding("pixels-long", Severity.INFO, "PixelData"))
 
 
-def _check_encapsulated(syntax: str, frames: int, value: bytes, reasons: list[Reason]) -> None:
+def _check_encapsulated(syntax: str, frames: int, value: Lengthy, reasons: list[Reason]) -> None:
     """Count the fragments and look at the first one's magic number (PS3.5 A.4)."""
     try:
         lengths, first = _fragments(value)
@@ -330,7 +340,7 @@ def _check_encapsulated(syntax: str, frames: int, value: bytes, reasons: list[Re
         reasons.append(Reason("transfer-syntax-wrong", f"declared {syntax}, but the pixel data is something else"))
 
 
-def _fragments(value: bytes) -> tuple[list[int], bytes]:
+def _fragments(value: Lengthy) -> tuple[list[int], bytes]:
     """Return the length of every fragment behind the offset table, and how the first one begins."""
     lengths: list[int] = []
     first, at = b"", 0

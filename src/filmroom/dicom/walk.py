@@ -10,10 +10,11 @@ Source: PS3.5 section 7 and annex A, PS3.10 section 7.
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from io import BytesIO
+from typing import BinaryIO
 
 from pydicom.charset import convert_encodings, python_encoding
 from pydicom.datadict import dictionary_description, dictionary_has_tag, dictionary_VR, keyword_for_tag
@@ -24,6 +25,7 @@ from pydicom.filereader import data_element_generator
 from pydicom.tag import BaseTag
 from pydicom.valuerep import STANDARD_VR
 
+from filmroom.dicom.windows import Lengthy, Window, open_stream
 from filmroom.errors import Unreadable
 from filmroom.records import Finding, Reason, Severity
 
@@ -36,6 +38,7 @@ GE_PRIVATE = "1.2.840.113619.5.2"  # implicit VR little endian, pixels big endia
 UNDEFINED = 0xFFFFFFFF
 MAX_DEPTH = 64
 MAX_INFLATED_BYTES = 1 << 30
+DEFERRED = 1 << 25
 
 Element = RawDataElement | DataElement
 
@@ -77,6 +80,7 @@ class Reading:
     syntax: str
     reasons: tuple[Reason, ...]
     findings: tuple[Finding, ...]
+    windows: Mapping[int, Window] = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -85,6 +89,7 @@ class _Book:
 
     reasons: list[Reason] = field(default_factory=list)
     findings: dict[Finding, None] = field(default_factory=dict)
+    windows: dict[int, Window] = field(default_factory=dict)
 
     def refuse(self, code: str, detail: str) -> None:
         self.reasons.append(Reason(code, detail))
@@ -93,8 +98,11 @@ class _Book:
         self.findings[Finding(code, severity, place)] = None
 
 
-def walk(data: bytes) -> Reading:
-    """Read the elements of a Part 10 file or of a bare data set, undecoded. Never raises for what the bytes hold."""
+def walk(data: Lengthy) -> Reading:
+    """Read the elements of a Part 10 file or of a bare data set, undecoded. Never raises for what the bytes hold.
+
+    Of what is not in memory, the value of an element over `DEFERRED` bytes is empty; `windows` says where it lies.
+    """
     book = _Book()
     start = _preamble(data, book)
     meta, at = _file_meta(data, start, book)
@@ -107,14 +115,14 @@ def walk(data: bytes) -> Reading:
     syntax = declared if fits else encoding
     elements: dict[BaseTag, Element] = {}
     explicit, little = encoding != IMPLICIT_LITTLE, encoding != EXPLICIT_BIG
-    _elements(body, explicit, little, elements, book)
+    _elements(body, data, explicit, little, elements, book)
     if not elements and not book.reasons:
         book.refuse("unreadable", "there is no data set after the file's header")
     dataset = Dataset(elements)
     encodings = _encodings(dataset, book)
     dataset.set_original_encoding(not explicit, little, encodings)
     dataset.file_meta = meta if meta is not None and declared == syntax else _meta_with(meta, syntax)
-    return Reading(dataset, declared, syntax, tuple(book.reasons), tuple(book.findings))
+    return Reading(dataset, declared, syntax, tuple(book.reasons), tuple(book.findings), book.windows)
 
 
 def nested(dataset: Dataset, depth: int = 0, path: str = "") -> Iterator[tuple[Element, Dataset, str]]:
@@ -194,7 +202,7 @@ def is_uid(text: str) -> bool:
     return 0 < len(text) <= 64 and not text.strip("0123456789.")
 
 
-def plausible(data: bytes, at: int, explicit: bool, little: bool) -> bool:
+def plausible(data: Lengthy, at: int, explicit: bool, little: bool) -> bool:
     """Say whether a data element with this encoding can begin at `at`."""
     head = data[at : at + 8]
     if len(head) < 8:
@@ -209,24 +217,24 @@ def plausible(data: bytes, at: int, explicit: bool, little: bool) -> bool:
     return head[4:6] not in _VRS and (fits or dictionary_has_tag(group << 16 | element))
 
 
-def _preamble(data: bytes, book: _Book) -> int:
+def _preamble(data: Lengthy, book: _Book) -> int:
     """Return where the file meta group, or a bare data set, starts."""
     if data[128:132] == b"DICM":
-        if data.startswith(_POLYGLOTS):
+        if data[:8].startswith(_POLYGLOTS):
             book.note("preamble-polyglot", Severity.REVIEW)
         elif any(data[:128]):
             book.note("preamble-used", Severity.INFO)
         return 132
     book.note("preamble-missing", Severity.INFO)
-    return 4 if data.startswith(b"DICM") else 0
+    return 4 if data[:4] == b"DICM" else 0
 
 
-def _file_meta(data: bytes, start: int, book: _Book) -> tuple[FileMetaDataset | None, int]:
+def _file_meta(data: Lengthy, start: int, book: _Book) -> tuple[FileMetaDataset | None, int]:
     """Read the file meta group (PS3.10 7.1), which is explicit VR little endian, or implicit in some old files."""
     if data[start : start + 2] != b"\x02\x00":
         book.note("meta-missing", Severity.INFO)
         return None, start
-    stream = BytesIO(data)
+    stream = open_stream(data)
     stream.seek(start)
     found: dict[BaseTag, Element] = {}
     implicit = not plausible(data, start, explicit=True, little=True)
@@ -255,12 +263,15 @@ def _meta_with(meta: FileMetaDataset | None, syntax: str) -> FileMetaDataset:
     return fresh
 
 
-def _body(data: bytes, at: int, declared: str, book: _Book) -> tuple[BytesIO, str]:
+def _body(data: Lengthy, at: int, declared: str, book: _Book) -> tuple[BinaryIO, str]:
     """Inflate the data set if need be, and return it with the encoding that it has: one of three transfer syntaxes."""
     if declared == DEFLATED:
+        if not isinstance(data, bytes):
+            book.refuse("too-large", "a deflated data set that does not fit into memory")
+            return BytesIO(b""), EXPLICIT_LITTLE
         return _inflated(data[at:], book), EXPLICIT_LITTLE
     expected = _ENCODINGS.get(declared, EXPLICIT_LITTLE)
-    stream = BytesIO(data)
+    stream = open_stream(data)
     stream.seek(at)
     likely = [
         encoding
@@ -303,12 +314,21 @@ def _is_compressed(syntax: str) -> bool:
     return syntax.startswith(f"{IMPLICIT_LITTLE}.") and syntax not in native
 
 
-def _elements(stream: BytesIO, explicit: bool, little: bool, found: dict[BaseTag, Element], book: _Book) -> None:
+def _elements(
+    stream: BinaryIO, data: Lengthy, explicit: bool, little: bool, found: dict[BaseTag, Element], book: _Book
+) -> None:
     """Fill `found` until the bytes end or make no sense."""
+    most = None if isinstance(stream, BytesIO) else DEFERRED
     at, last, ordered, zeros_seen = stream.tell(), -1, True, False
     try:
-        for element in data_element_generator(stream, not explicit, little):
+        for element in data_element_generator(stream, not explicit, little, defer_size=most):
             tag = int(element.tag)
+            if most is not None and isinstance(element, RawDataElement) and element.value is None and element.length:
+                value = Window(data, element.value_tell, stream.tell())
+                if value.stop > len(data):
+                    book.refuse("truncated", ends_early(element, len(data) - value.start))
+                    return
+                element = _deferred(element, value, book)
             if tag == 0 and not zeros_seen:
                 zeros_seen, here = True, stream.tell()
                 rest = _from(stream, at)
@@ -334,6 +354,16 @@ def _elements(stream: BytesIO, explicit: bool, little: bool, found: dict[BaseTag
     _rest(_from(stream, at), book)
 
 
+def _deferred(element: RawDataElement, value: Window, book: _Book) -> RawDataElement:
+    """Write down where a long value lies, and go on without it."""
+    if is_sequence(element):
+        book.refuse("too-large", f"{words_for(element.tag)} is a sequence of more than {DEFERRED:,} bytes")
+    if element.length == UNDEFINED:  # the stream is behind its end mark
+        value = Window(value.data, value.start, value.stop - 8)
+    book.windows[int(element.tag)] = value
+    return element._replace(value=b"", length=UNDEFINED if element.length == UNDEFINED else 0)
+
+
 def _filled(element: Element) -> Element:
     """Give an empty element of an unknown VR the empty value that pydicom leaves out."""
     if isinstance(element, RawDataElement) and element.value is None:
@@ -346,14 +376,16 @@ def is_cut(element: RawDataElement) -> bool:
     return element.length != UNDEFINED and len(element.value or b"") < element.length
 
 
-def ends_early(element: RawDataElement) -> str:
-    """Say in words where a cut element's value ends."""
-    return f"ends in the middle of {words_for(element.tag)}: {len(element.value or b''):,} of {element.length:,} bytes"
+def ends_early(element: RawDataElement, there: int | None = None) -> str:
+    """Say in words where a cut element's value ends, of which `there` bytes are there."""
+    there = len(element.value or b"") if there is None else there
+    return f"ends in the middle of {words_for(element.tag)}: {there:,} of {element.length:,} bytes"
 
 
-def _from(stream: BytesIO, at: int) -> bytes:
+def _from(stream: BinaryIO, at: int) -> bytes:
+    """Return what follows, or as much of it as can be judged."""
     stream.seek(at)
-    return stream.read()
+    return stream.read() if isinstance(stream, BytesIO) else stream.read(DEFERRED)
 
 
 def _rest(rest: bytes, book: _Book) -> None:

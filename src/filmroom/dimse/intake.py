@@ -24,6 +24,7 @@ from pydicom.dataset import Dataset
 
 from filmroom.errors import Denied, FilmroomError, Unavailable
 from filmroom.flow.reception import Arrived, Delivery, Receipt, Reception
+from filmroom.ports import Content
 from filmroom.records import Outcome
 
 _LONGEST_COMMENT = 64
@@ -49,7 +50,7 @@ class Intake:
         self._closed = False
         self.receipt: Receipt | None = None
 
-    def store(self, sop_uid: str, data: bytes) -> tuple[int, str]:
+    def store(self, sop_uid: str, data: Content) -> tuple[int, str]:
         """Take in a file whose header was made at the door. Returns the status to answer, and reason codes as a comment.
 
         Never raises an error of ours.

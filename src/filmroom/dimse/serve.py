@@ -141,6 +141,7 @@ class Door:
                 plain,
                 self._store,
                 is_storage,
+                self._ports.spools,
                 largest_pdu=(limits.max_pdu or limits.max_object) + _SPARE,
                 largest_object=limits.max_object,
                 patience=limits.timeout,
@@ -188,7 +189,7 @@ class Door:
         if caller is None:
             return AWAY, "the association is over"
         if sent.data is None:
-            return TOO_LARGE, "too-large"
+            return (TOO_LARGE, "too-large") if sent.is_too_large else (AWAY, "no-room")
         if Service.STORE not in caller.peer.may:
             return NOT_AUTHORISED, "may-not-store"
         return caller.intake.store(sent.sop_uid, sent.data)

@@ -18,6 +18,9 @@ from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket
 
 from filmroom.dicom.part10 import header
+from filmroom.errors import Unavailable
+from filmroom.flow.gather import Gathering, close
+from filmroom.ports import Content, Spools
 
 _P_DATA, _COMMAND, _LAST = 0x04, 0x01, 0x02
 _C_STORE_REQUEST, _C_STORE_RESPONSE, _NO_DATA_SET = 0x0001, 0x8001, 0x0101
@@ -36,16 +39,17 @@ _PDU_HEAD, _PDV_HEAD = struct.Struct(">BxL"), struct.Struct(">LBB")
 _ABORT = bytes.fromhex("07000000000400000206")  # by the provider: an invalid PDU parameter (PS3.8 9.3.8)
 _READY_FOR_DATA = "Sta6"  # PS3.8 table 9-8
 _LINGER_SECONDS = 0.05
-_FIRST_BUFFER, _KEPT_BUFFER = 2**20, 2**24
+_FIRST_BUFFER = 2**17
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One object that a peer sends, as a Part 10 file; `data` is None for one that is over the limit."""
+    """One object that a peer sends, as a Part 10 file; `data` is None for one that is over the limit, or has no room."""
 
     sop_class: str
     sop_uid: str = field(repr=False)
-    data: bytes | None = field(repr=False)
+    data: Content | None = field(repr=False)
+    is_too_large: bool = False
 
 
 Store: TypeAlias = Callable[[Association, Sent], tuple[int, str]]
@@ -80,6 +84,7 @@ class StoringSocket(AssociationSocket):
         plain: AssociationSocket,
         store: Store,
         is_storage: Callable[[str], bool],
+        spools: Spools,
         *,
         largest_pdu: int,
         largest_object: int,
@@ -88,6 +93,7 @@ class StoringSocket(AssociationSocket):
         self.__dict__.update(plain.__dict__)
         self._store = store
         self._is_storage = is_storage
+        self._spools = spools
         self._largest_pdu = largest_pdu
         self._largest_object = largest_object
         self._ahead = bytearray()
@@ -131,8 +137,10 @@ class StoringSocket(AssociationSocket):
             asked = self._command()
             if asked is None:
                 return False
-            data = self._data_set(asked)
-            code, comment = self._store(self.assoc, Sent(asked.sop_class, asked.sop_uid, data))
+            sent = self._data_set(asked)
+            code, comment = self._store(self.assoc, sent)
+            if sent.data is not None:
+                close(sent.data)
             self._answer(asked, code, comment)
         except _Interrupted:
             return False
@@ -192,22 +200,27 @@ class StoringSocket(AssociationSocket):
             }
         return self._contexts.get(context)
 
-    def _data_set(self, asked: _Asked) -> bytes | None:
-        """Gather the data set behind a header of its own; None when it is over the limit, read to its end all the same."""
+    def _data_set(self, asked: _Asked) -> Sent:
+        """Gather the data set behind a header of its own. What cannot be kept is read to its end all the same."""
         head = header(sop_class=asked.sop_class, sop_uid=asked.sop_uid, syntax=asked.syntax)
-        at, limit, is_over = len(head), len(head) + self._largest_object, False
-        self._buffer[:at] = head
-        for size in self._fragments(asked.context):
-            if is_over or at + size > limit:
-                is_over, at = True, 0
-            self._make_room(at + size)
-            with memoryview(self._buffer) as view:
-                self._read(view[at : at + size])
-            at += size
-        data = None if is_over else bytes(memoryview(self._buffer)[:at])
-        if len(self._buffer) > _KEPT_BUFFER:
-            self._buffer = bytearray(_FIRST_BUFFER)
-        return data
+        whole, limit = Gathering(self._spools), len(head) + self._largest_object
+        whole.append(head)
+        is_over = has_no_room = False
+        try:
+            for size in self._fragments(asked.context):
+                self._make_room(size)
+                with memoryview(self._buffer) as view:
+                    self._read(view[:size])
+                    is_over = is_over or len(whole) + size > limit
+                    if not (is_over or has_no_room):
+                        has_no_room = not _append(whole, view[:size])
+        except BaseException:
+            whole.drop()
+            raise
+        if is_over or has_no_room:
+            whole.drop()
+            return Sent(asked.sop_class, asked.sop_uid, None, is_over)
+        return Sent(asked.sop_class, asked.sop_uid, whole.content())
 
     def _fragments(self, expected: int) -> Iterator[int]:
         """Yield the length of each fragment of the data set; whoever takes it reads that many bytes before the next."""
@@ -262,7 +275,7 @@ class StoringSocket(AssociationSocket):
 
     def _make_room(self, size: int) -> None:
         if size > len(self._buffer):
-            self._buffer += bytes(max(size - len(self._buffer), len(self._buffer)))
+            self._buffer = bytearray(size)
 
     # -- answering -----------------------------------------------------------------------------------------------
 
@@ -296,6 +309,14 @@ class StoringSocket(AssociationSocket):
             self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
+
+
+def _append(whole: Gathering, data: memoryview) -> bool:
+    try:
+        whole.append(data)
+    except Unavailable:
+        return False
+    return True
 
 
 def _elements(command: bytes) -> Iterator[tuple[int, bytes]]:

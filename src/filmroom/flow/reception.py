@@ -22,7 +22,7 @@ from filmroom.flow import evidence
 from filmroom.flow.sealed import SealedZone, case_subject, patient_subject
 from filmroom.ids import Digest, Zone
 from filmroom.ingest.accept import accept
-from filmroom.ports import Ports, Transaction
+from filmroom.ports import Content, Ports, Transaction
 from filmroom.records import (
     Accepted,
     Batch,
@@ -87,7 +87,7 @@ class Arrived:
     """
 
     name: str = field(repr=False)
-    data: bytes = field(repr=False)
+    data: Content = field(repr=False)
     problem: Reason | None = None
     headed: str = field(default="", repr=False)
 
@@ -255,7 +255,7 @@ class Reception:
 
     def _decide(self, delivery: Delivery, group: Sequence[Arrived]) -> list[_Taken]:
         """Decide about each object by itself; what others or the same group say of it is settled in the transaction."""
-        digests = [Digest.of(arrived.data) for arrived in group]
+        digests = [_digest(arrived.data) for arrived in group]
         with self._ports.catalog.read() as tx:
             here = tx.instances.known([digest for digest, each in zip(digests, group, strict=True) if not each.headed])
             standing = tx.instances.revisions([each.headed for each in group if each.headed])
@@ -278,8 +278,13 @@ class Reception:
         decision = Quarantined(taken.digest, (_ERASED,))
         return replace(taken, decision=decision, subject=_subject(self._ports, decision))
 
-    def _is_same(self, data: bytes, revision: StoredInstance) -> bool:
-        """Say whether a standing object has the data set of `data`, whose header was made at the door."""
+    def _is_same(self, data: Content, revision: StoredInstance) -> bool:
+        """Say whether a standing object has the data set of `data`, whose header was made at the door.
+
+        What does not fit into memory is not compared: from another door it is another object.
+        """
+        if not isinstance(data, bytes):
+            return False
         if abs(revision.size_bytes - len(data)) > _LARGEST_HEADER:
             return False
         try:
@@ -292,9 +297,13 @@ class Reception:
         same_syntax = theirs.syntax in ("", ours.syntax)
         return same_syntax and memoryview(standing)[theirs.start :] == memoryview(data)[ours.start :]
 
-    def _put(self, taken: _Taken, data: bytes) -> None:
+    def _put(self, taken: _Taken, data: Content) -> None:
         below = QUARANTINE if isinstance(taken.decision, Quarantined) else ""
-        self._zone.put(f"{below}{self._zone.name_of(taken.digest)}", taken.subject, data)
+        name = f"{below}{self._zone.name_of(taken.digest)}"
+        if isinstance(data, bytes):
+            self._zone.put(name, taken.subject, data)
+        else:
+            self._zone.put_pieces(name, taken.subject, data.pieces())
 
     def _catalog(self, taken: Sequence[_Taken]) -> list[LedgerRow]:
         """Write ledger rows, instances, cases and a leaf for each delivery, in one transaction."""
@@ -318,6 +327,10 @@ class Reception:
 
 def _is_kept(decision: Decision) -> bool:
     return isinstance(decision, Accepted | Quarantined)
+
+
+def _digest(data: Content) -> Digest:
+    return Digest.of(data) if isinstance(data, bytes) else data.digest
 
 
 def _instance(decision: Decision) -> Instance | None:

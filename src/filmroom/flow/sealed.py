@@ -78,6 +78,11 @@ class SealedZone:
         self._ports.objects[self._zone].put(name, sealed)
         return sealed
 
+    def put_pieces(self, name: str, subject: str, pieces: Iterable[bytes]) -> None:
+        """Seal and store what is too large to be in memory; `ensure` has been called for the subject."""
+        sealed = seal.seal_pieces(self._opened[subject], context(self._zone, name), pieces)
+        self._ports.objects[self._zone].put(name, sealed)
+
     def get(self, name: str, subject: str) -> bytes:
         """Fetch and open. Raises NotFound, KeyGone or Corrupt."""
         if subject not in self._opened:

@@ -6,6 +6,7 @@ be trusted is quarantined with every reason, never dropped.
 """
 
 from filmroom.dicom.parse import parse
+from filmroom.dicom.windows import Lengthy
 from filmroom.ids import Digest
 from filmroom.ingest.sniff import kind
 from filmroom.records import Accepted, Duplicate, Ignored, Quarantined, Reason
@@ -26,7 +27,7 @@ _WORDS = {
 }
 
 
-def accept(data: bytes, digest: Digest, *, is_here: bool) -> Accepted | Duplicate | Quarantined | Ignored:
+def accept(data: Lengthy, digest: Digest, *, is_here: bool) -> Accepted | Duplicate | Quarantined | Ignored:
     """Decide about one received object with this digest. Never raises for what the bytes hold.
 
     `is_here` says that the room has cataloged these bytes. Bytes that were quarantined or ignored before are decided

@@ -6,6 +6,7 @@ DICOM comes first, because its preamble may be made to look like anything (PS3.1
 import codecs
 
 from filmroom.dicom.parse import is_dicom
+from filmroom.dicom.windows import Lengthy
 
 HEAD_BYTES = 4096
 """How many bytes from the start are enough to tell."""
@@ -33,10 +34,10 @@ _NIFTI = (
 _TEXT_CONTROLS = frozenset(b"\t\n\r\f\x1b")
 
 
-def kind(data: bytes) -> str:
+def kind(data: Lengthy) -> str:
     """Return "dicom", "dicomdir", "nifti", "zip", "gzip", "tar", "png", "jpeg", "tiff", "pdf", "text", "nrrd",
     "empty" or "unknown"."""
-    if not data:
+    if not len(data):
         return "empty"
     head = data[:HEAD_BYTES]
     if is_dicom(data):

@@ -97,7 +97,7 @@ class _Door:
         study = request.path_params.get("study", "")
         self._acceptable(request, media.DICOM_JSON, media.JSON)
         boundary = stow.boundary_of(request.headers.get("content-type", ""))
-        store = stow.Store(self._reception, self._visits, study, self._limits, self._storing)
+        store = stow.Store(self._reception, self._visits, self._ports.spools, study, self._limits, self._storing)
         body = self._body(request)
         try:
             if boundary:

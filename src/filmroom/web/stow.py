@@ -20,8 +20,7 @@ not whole is not. Nothing is said to be stored before it is durable.
 import asyncio
 import functools
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
-from io import BytesIO
+from dataclasses import dataclass
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -31,8 +30,10 @@ from filmroom.dicom import identity
 from filmroom.dicom.identity import Identity
 from filmroom.dicom.json import attribute, sequence
 from filmroom.errors import Denied, FilmroomError, Invalid, Unavailable
+from filmroom.flow.gather import Gathering, close
 from filmroom.flow.reception import Arrived, Delivery, Reception
 from filmroom.flow.visits import Visits
+from filmroom.ports import Content, Spools
 from filmroom.records import LedgerRow, Outcome, Reason
 from filmroom.web import media, multipart
 from filmroom.web.errors import HttpError
@@ -70,7 +71,7 @@ class _Part:
 
     number: int
     is_dicom: bool
-    data: BytesIO = field(default_factory=BytesIO)
+    data: Gathering
     is_too_large: bool = False
 
 
@@ -78,9 +79,16 @@ class Store:
     """One STOW request on its way in."""
 
     def __init__(
-        self, reception: Reception, visits: Visits, study: str, limits: Limits, threads: CapacityLimiter
+        self,
+        reception: Reception,
+        visits: Visits,
+        spools: Spools,
+        study: str,
+        limits: Limits,
+        threads: CapacityLimiter,
     ) -> None:
         self._reception = reception
+        self._spools = spools
         self._visits = visits
         self._study = study
         self._limits = limits
@@ -133,23 +141,23 @@ class Store:
             is_dicom = media.parse_media(content_type).name in (media.DICOM, media.OCTETS)
         except Invalid:
             is_dicom = False
-        return _Part(self._count, is_dicom)
+        return _Part(self._count, is_dicom, Gathering(self._spools))
 
     def _grow(self, part: _Part, data: bytes) -> None:
         if part.is_too_large:
             return
-        if part.data.tell() + len(data) > self._limits.part_bytes:
+        if len(part.data) + len(data) > self._limits.part_bytes:
             part.is_too_large = True
-            part.data = BytesIO()
+            part.data.drop()
         else:
-            part.data.write(data)
+            part.data.append(data)
 
     async def _end(self, part: _Part) -> None:
         """Send the part off to the reception, and wait until there is room for another one."""
         assert self._delivery is not None
-        data = part.data.getvalue()
+        data = part.data.content()
         task = asyncio.create_task(self._settle(part, data, self._delivery))
-        self._flying[task] = len(data)
+        self._flying[task] = len(data) if isinstance(data, bytes) else 0
         while self._flying and (
             len(self._flying) >= self._limits.parts_in_flight
             or sum(self._flying.values()) >= self._limits.bytes_in_flight
@@ -159,15 +167,18 @@ class Store:
                 del self._flying[task]
                 task.result()
 
-    async def _settle(self, part: _Part, data: bytes, delivery: Delivery) -> None:
+    async def _settle(self, part: _Part, data: Content, delivery: Delivery) -> None:
         work = functools.partial(_take, self._reception, delivery, part, data, self._study)
-        self._answers[part.number] = await self._in_thread(work)
+        try:
+            self._answers[part.number] = await self._in_thread(work)
+        finally:
+            close(data)
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         return await to_thread.run_sync(work, limiter=self._threads)
 
 
-def _take(reception: Reception, delivery: Delivery, part: _Part, data: bytes, study: str) -> Answered:
+def _take(reception: Reception, delivery: Delivery, part: _Part, data: Content, study: str) -> Answered:
     """Hand one part to the reception, and say what became of it."""
     name, problem, failure = f"part {part.number}", None, 0
     who: Identity | None = None

@@ -1,0 +1,68 @@
+"""What a spool promises: what was appended comes back, any range of it, and its file gives nothing away."""
+
+import os
+import resource
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from filmroom.adapters.spool import FileSpool, FileSpools
+from filmroom.adapters.system import SystemEntropy
+from filmroom.errors import Unavailable
+from filmroom.flow.gather import IN_MEMORY, Gathering
+from filmroom.ids import Digest
+
+
+@given(st.lists(st.binary(max_size=200)), st.integers(-50, 900), st.integers(-50, 900))
+def test_any_range_of_what_was_appended_comes_back(parts: list[bytes], start: int, stop: int) -> None:
+    spool, whole = FileSpools(SystemEntropy()).open(), b"".join(parts)
+    for part in parts:
+        spool.append(part)
+    assert (len(spool), spool.digest) == (len(whole), Digest.of(whole))
+    assert spool[start:stop] == whole[start:stop]
+    assert b"".join(spool.pieces()) == whole
+    assert b"".join(spool.pieces(3, 40)) == whole[3:40]
+    spool.close()
+
+
+def test_a_spool_s_file_has_no_name_and_does_not_say_what_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    spool = FileSpool(SystemEntropy())
+    spool.append(b"a patient's name" * 1000)
+    assert spool[:16] == b"a patient's name"
+    assert list(tmp_path.iterdir()) == []
+    names = [Path(f"/proc/self/fd/{number}") for number in range(3, 200)]
+    (handle,) = [name for name in names if name.is_symlink() and str(tmp_path) in os.readlink(name)]
+    assert b"patient" not in handle.read_bytes()
+    spool.close()
+
+
+def test_small_objects_are_gathered_in_memory_and_large_ones_in_a_spool() -> None:
+    piece, spools = os.urandom(IN_MEMORY // 4), FileSpools(SystemEntropy())
+    gathering = Gathering(spools)
+    for _ in range(4):
+        gathering.append(piece)
+    assert gathering.content() == piece * 4
+    gathering.append(b"more")
+    content = gathering.content()
+    assert not isinstance(content, bytes)
+    assert content.digest == Digest.of(piece * 4 + b"more")
+    assert len(gathering) == len(content) == IN_MEMORY + 4
+    content.close()
+
+
+def test_a_full_disk_is_said_to_be_one() -> None:
+    spool = FileSpool(SystemEntropy())
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(Unavailable):
+            spool.append(bytes(1 << 20))
+    finally:
+        spool.close()
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

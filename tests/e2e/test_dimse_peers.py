@@ -19,6 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, CTImageStorage
 from pynetdicom import AE, evt
+from pynetdicom.dsutils import encode
 
 from filmroom import wiring
 from filmroom.dicom.part10 import split
@@ -210,17 +211,20 @@ def test_what_cannot_be_trusted_is_kept_with_a_warning_and_what_is_too_large_is_
     assert large.SOPInstanceUID not in listening.outcomes()
 
 
-def test_private_classes_and_unknown_transfer_syntaxes_are_taken(listening, make_ct_dataset):
+@pytest.mark.parametrize(
+    ("sop_class", "syntax"),
+    [("1.2.826.0.1.3680043.9.9999.1", "1.2.840.10008.1.2.1"), (CTImageStorage, "1.2.826.0.1.3680043.9.9999.2")],
+    ids=["a private class", "a private transfer syntax"],
+)
+def test_private_classes_and_unknown_transfer_syntaxes_are_taken(listening, make_ct_dataset, sop_class, syntax):
     dataset = make_ct_dataset("1.2.3.4.5.6.7")
-    dataset.SOPClassUID = "1.2.826.0.1.3680043.9.9999.1"
-    ae = AE("SCU")
-    ae.add_requested_context(dataset.SOPClassUID, "1.2.840.10008.1.2.1")
-    association = ae.associate("127.0.0.1", listening.port, ae_title="FILMROOM")
-    assert association.is_established
-    answer = association.send_c_store(dataset)
-    association.release()
-    assert answer.Status in (0x0000, 0xB007)
-    until(lambda: listening.outcomes())
+    dataset.SOPClassUID = sop_class
+    sent = encode(dataset, False, True)
+    assert sent is not None
+    assert send(listening.port, sop_class, "1.2.3.4.5.6.7", syntax, sent) == 0x0000
+    until(lambda: listening.outcomes() == {"1.2.3.4.5.6.7": Outcome.STORED})
+    kept = stored(listening, "1.2.3.4.5.6.7")
+    assert body(kept) == sent and split(kept).syntax == syntax
 
 
 def test_a_writer_cannot_ask(listening):

@@ -83,6 +83,20 @@ def test_killed_in_or_after_any_stage_it_goes_on_and_ends_with_the_same_root(tmp
     assert told["audit"]["ok"] and told["verify"]["ok"]
 
 
+def test_killed_while_a_shard_was_damaged_for_show_it_mends_the_shard(tmp_path) -> None:
+    room = tmp_path / "room"
+    first = demo("--keep", room, "--json")
+    assert first.returncode == 0, first.stderr
+    shard = next(file for file in (room / "zones" / "research" / "shardsets").rglob("c/**/*") if file.is_file())
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    again = demo("--keep", room, "--json")
+    assert again.returncode == 0, again.stderr
+    told = json.loads(again.stdout)
+    assert told["build"]["repaired"] == 1 and told["verify"]["ok"]
+    assert told["freeze"]["root"] == json.loads(first.stdout)["freeze"]["root"]
+
+
 def _killed_when(room: Path, is_time: Callable[[Path], bool]) -> None:
     """Run the demo and kill it at that moment; `is_time` is asked with the file of what was told so far."""
     told = room.parent / "told"

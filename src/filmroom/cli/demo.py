@@ -157,7 +157,7 @@ class _Story:
         verdict = self._room.verify(self._snapshot)
         self._keep("build", built)
         self._keep("verify", verdict)
-        repaired = f"; {built.repaired} damaged objects were written anew" if built.repaired else ""
+        repaired = f"; something was damaged, and {built.repaired} objects were written anew" if built.repaired else ""
         self._say(
             "5. build, verify",
             f"{built.samples} samples of 64 x 64 in Zarr v3 shards, {built.raw_bytes:,} bytes raw and {built.bytes:,} "
@@ -282,8 +282,9 @@ class _Story:
         """Return a shard's file in the demo's own room."""
         build = self.figures["build"]
         assert isinstance(build, dict)
-        path = self._folder / "zones" / Zone.RESEARCH / str(build["path"]) / "a" / "00000"
-        return next(file for file in sorted(path.rglob("*")) if file.is_file() and file.name != "zarr.json")
+        path = self._folder / "zones" / Zone.RESEARCH / str(build["path"]) / "a" / "00000" / "c"
+        # Shards are numbers; what a build that was killed left half written is not.
+        return next(file for file in sorted(path.rglob("[0-9]*")) if file.is_file())
 
     def _keep(self, stage: str, record: object) -> None:
         self.figures[stage] = plain(record)

@@ -448,7 +448,8 @@ def settings() -> str:
         [
             "# Settings",
             "",
-            "Secrets come from the environment; where a room's parts are stands in its own file. Nothing else is read.",
+            "Secrets come from the environment; where a room's parts are stands in its own file, `room.toml`; who may call over DICOM "
+            "stands in `dimse.toml` beside it ([how-to/dimse.md](how-to/dimse.md)). No other settings are read.",
             "",
             "## Environment",
             "",

@@ -465,7 +465,7 @@ _REASONS = {
 RAISED = r'^    code: ClassVar\[str\] = "(.+)"|^    code = "(.+)"|_complain\(\s*"([\w-]+)"|^    \d+: \("([\w-]+)"'
 """How the code spells error codes: classes, the command line's last words, HTTP's."""
 
-_FRONT_DOOR = ("ingest/*.py", "dicom/walk.py", "dicom/parse.py", "flow/rece*.py", "web/stow.py", "dimse/intake.py")
+_FRONT_DOOR = ("ingest/*.py", "dicom/walk.py", "dicom/parse.py", "flow/rece*.py", "web/*.py", "dimse/*.py")
 
 
 def error_codes() -> str:

@@ -478,8 +478,11 @@ def error_codes() -> str:
     rows[0] = (*rows[0][:2], "None of the others.", rows[0][3])
     rows += _OTHER_ERRORS
     _check_all("error code", {row[0] for row in rows}, _found(RAISED, "**/*.py"))
+    spelled = r'\b(?:Reason|refuse)\(\s*f?"([\w:-]+)|^UID_CONFLICT = "(.+)"'
+    _check_all("reason", _REASONS.keys(), _found(spelled, *_FRONT_DOOR))
+    # `code` is one of two that are spelled out elsewhere; another name would hide a code from the line above.
     _check_all(
-        "reason", _REASONS.keys(), _found(r'\b(?:Reason|refuse)\(\s*f?"([\w:-]+)|^UID_CONFLICT = "(.+)"', *_FRONT_DOOR)
+        "reason by name", {"code", "UID_CONFLICT"}, _found(r"\b(?:Reason|\.refuse)\(\s*([A-Za-z_.]+)\b,", *_FRONT_DOOR)
     )
     return _page(
         [

@@ -96,7 +96,7 @@ class Spools(Protocol):
         ...
 
 
-Content: TypeAlias = "bytes | Spooled"
+Content: TypeAlias = bytes | Spooled
 """One object's bytes, in memory or not."""
 
 

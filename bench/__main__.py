@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.figures import print_table
 
 NAMES = ("ingest", "network", "loader")
+BUILD = Path(__file__).resolve().parents[1] / "build"
 
 
 def main() -> int:
@@ -21,8 +22,9 @@ def main() -> int:
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     for name in wanted:
         module = importlib.import_module(f"bench.{name}")
-        # On the disk that the project lies on: a folder in memory would flatter whoever waits for the disk.
-        with tempfile.TemporaryDirectory(prefix="filmroom-bench-", dir=os.environ.get("FILMROOM_BENCH_DIR")) as work:
+        # On the disk that the project lies on: a folder in memory, as /tmp may be, would flatter whoever waits for the disk.
+        BUILD.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="bench-", dir=os.environ.get("FILMROOM_BENCH_DIR", BUILD)) as work:
             print_table(f"{name}: {module.__doc__.splitlines()[0]}", module.run(Path(work)))
     return 0
 

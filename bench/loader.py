@@ -1,4 +1,4 @@
-"""Shuffled slices through a lease, beside arrays in memory and beside zarr-python on the same (unsealed) shards."""
+"""Shuffled slices through a lease, beside arrays in memory and beside zarr-python on the same shards, opened for it."""
 
 import os
 from collections.abc import Iterator
@@ -53,9 +53,14 @@ def _drain(data: Data) -> None:
 
 
 def _memory(images: np.ndarray) -> None:
+    """What nobody can beat: the same batches, each copied together in memory into one buffer that is there already."""
     picked = order(len(images), seed=1, epoch=0, snapshot="bench")
+    batch = np.empty((BATCH, *images.shape[1:]), images.dtype)
     for start in range(0, len(images), BATCH):
-        images[picked[start : start + BATCH]].sum(axis=(1, 2), dtype=np.int64)[:0]
+        some = picked[start : start + BATCH]
+        # Any mode but the default: that one would copy everything twice.
+        np.take(images, some, axis=0, out=batch[: len(some)], mode="clip")
+        batch[0, 0, 0]
 
 
 def _zarr(data: Data) -> float:

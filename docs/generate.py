@@ -1,16 +1,17 @@
 """Writes the reference pages that say what the code's own tables say: `python docs/generate.py`, or `make docs`.
 
-With `--check` it writes nothing and fails when a page is not up to date. What a table cannot say (the grammar of WHERE,
-what to do about an error) is written here, next to what it is about; a code without words fails the run.
+With `--check` it writes nothing and fails when a page is not up to date. What a table cannot say (what to do about
+an error) is written here, next to what it is about; a code without words fails the run.
 """
 
-import ast
 import enum
 import inspect
+import re
 import sys
 import textwrap
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TypeAlias
 
@@ -159,43 +160,6 @@ def _default(each: TyperArgument | TyperOption) -> str:
 
 # -- columns.md ----------------------------------------------------------------------------------------------------
 
-_GRAMMAR = """
-## What a condition is
-
-A condition is SQL's `WHERE` over the columns below, and nothing else. It can hold columns, `'text'`, numbers,
-parentheses and:
-
-| form | example |
-|---|---|
-| `=` `<>` `!=` `<` `<=` `>` `>=` | `slice_thickness_mm <= 1.5` |
-| `IN (...)` | `modality IN ('CT', 'MR')` |
-| `BETWEEN ... AND ...`, both ends included | `study_date BETWEEN '2023-01-01' AND '2023-12-31'` |
-| `LIKE`, with regard to case | `kernel LIKE 'B%'` |
-| `ILIKE`, without regard to case | `series_description ILIKE '%lung%'` |
-| `IS NULL`, `IS NOT NULL` | `contrast_agent IS NULL` |
-| `NOT`, `AND`, `OR`, in this order of binding | `NOT (sex = 'M' OR sex IS NULL) AND age_years >= 18` |
-| a column against a column | `rows = columns` |
-
-There are no functions, no arithmetic, no subqueries, no comments and no semicolons. A refusal names the place in the
-text and never the text, which may be a patient's.
-
-## What it means
-
-- The meaning is the same on SQLite and on PostgreSQL.
-- An entity of the asked level is found when **at least one of its current instances** satisfies the whole condition.
-  `modality = 'CT' AND rows = 512` at level `study` finds studies with one instance that is both.
-- Current are the instances that were let in and neither wait as a conflict nor were superseded or rejected.
-- Text compares by code point and with regard to case. In `LIKE` and `ILIKE`, `%` stands for any characters and `_` for
-  one; there is no escape.
-- Numbers compare with numbers, text with text. A date is text of the form `'2024-05-31'`.
-- A comparison with a column that has no value is neither true nor false, so neither it nor its `NOT` finds anything:
-  `sex <> 'M'` does not find patients without a sex. Use `IS NULL`.
-- An empty condition finds everything.
-- The columns of a row are those of its level and the levels above; a condition can use all of them at every level.
-- Rows come in the order of `--order`, rows without a value last; then by subject, study, series and SOP Instance UID.
-- Bounds: 100,000 characters, nested 40 deep, 300 times `AND` and `OR`, 10,000 values.
-"""
-
 _TYPES = {
     ColumnType.TEXT: "text",
     ColumnType.INTEGER: "whole number",
@@ -205,17 +169,11 @@ _TYPES = {
 
 
 def columns() -> str:
-    """The query vocabulary: what a condition is, what it means, and every column."""
+    """The query vocabulary: every column."""
     lines = [
-        "# Columns and conditions",
+        "# Columns",
         "",
-        (
-            "What `filmroom query`, `filmroom deidentify --where` and `filmroom freeze --where` understand. "
-            "[how-to/query.md](how-to/query.md) shows it at work."
-        ),
-        _GRAMMAR.rstrip(),
-        "",
-        "## Columns",
+        "What a condition can name, and a query select. [how-to/query.md](how-to/query.md) says what a condition is.",
         "",
         "A name carries its unit. Columns marked as identifying are the clinical zone's: they never leave with a snapshot.",
     ]
@@ -391,89 +349,32 @@ def permissions() -> str:
 
 # -- settings.md ---------------------------------------------------------------------------------------------------
 
-_SETTINGS = {
-    "s3_endpoint": "URL of the S3 service, for example `https://s3.example.org`.",
-    "s3_region": "Region of the S3 service.",
-    "s3_access_key": "Access key for every zone that has none of its own.",
-    "s3_secret_key": "Secret key that goes with it.",
-    "clinical_s3_access_key": "Access key for the clinical zone only.",
-    "clinical_s3_secret_key": "Secret key that goes with it.",
-    "research_s3_access_key": "Access key for the research zone only.",
-    "research_s3_secret_key": "Secret key that goes with it.",
-    "models_s3_access_key": "Access key for the models zone only.",
-    "models_s3_secret_key": "Secret key that goes with it.",
-}
-
-_ROOM_FILE = """
-## room.toml
-
-`filmroom init` writes this file into the room's folder, last of all: a folder that has it is a whole room. It holds no
-secret. Relative locations are below the folder.
-
-```toml
-format = 1
-name = "room-..."                  # drawn at random; the audit log and leases carry it
-
-[catalog]
-url = "sqlite:///catalog.db"       # an SQLAlchemy URL: SQLite, or postgresql+psycopg://user@host/database
-
-[zones]
-clinical = "zones/clinical"        # a folder, or s3://bucket/prefix
-research = "zones/research"
-models = "zones/models"
-
-[audit]
-location = "audit"                 # where the newest signed checkpoint is kept: a folder, or s3://bucket/prefix
-
-[keys]
-folder = "keys"                    # five files; whoever can read them can read the room
-```
-
-[formats/room.md](formats/room.md) says what else lies in the folder.
-"""
-
 
 def settings() -> str:
-    """Every environment variable, and the room's own file."""
-    said = _docstrings_of(Environment)
+    """Every environment variable."""
+    said = dict(re.findall(r'^    (\w+): .+\n    """(.+)"""$', inspect.getsource(Environment), re.MULTILINE))
     rows = []
     for name, field in Environment.model_fields.items():
-        words = said.get(name) or _SETTINGS.get(name)
-        if not words:
-            raise SystemExit(f"the setting {name} has no words: give it a docstring")
+        if name not in said:
+            raise SystemExit(f"the setting {name} has no words: give it a docstring of one line")
         default = getattr(field.default, "get_secret_value", lambda value=field.default: value)()
         shown = "" if default in (None, "") else f"`{default}`"
-        rows.append((f"`FILMROOM_{name.upper()}`", words, shown))
+        rows.append((f"`FILMROOM_{name.upper()}`", said[name], shown))
     return _page(
         [
             "# Settings",
             "",
-            "Secrets come from the environment; where a room's parts are stands in its own file. Nothing else is read.",
-            "",
-            "## Environment",
+            (
+                "Secrets come from the environment. Where a room's parts are stands in its own `room.toml` "
+                "([formats/room.md](formats/room.md)), who may call over DICOM in `dimse.toml` beside it "
+                "([how-to/dimse.md](how-to/dimse.md)). No other settings are read."
+            ),
             "",
             *_table(("variable", "what it is", "default"), rows),
             "",
             "A zone with an access key of its own uses that pair; the others, and the audit location, use the common one.",
-            _ROOM_FILE.rstrip(),
         ]
     )
-
-
-def _docstrings_of(owner: type) -> dict[str, str]:
-    """Return the texts that stand below the fields of a class."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
-    assert isinstance(body, ast.ClassDef)
-    said = {}
-    for field, text in zip(body.body, body.body[1:], strict=False):
-        if (
-            isinstance(field, ast.AnnAssign)
-            and isinstance(field.target, ast.Name)
-            and isinstance(text, ast.Expr)
-            and isinstance(text.value, ast.Constant)
-        ):
-            said[field.target.id] = str(text.value.value)
-    return said
 
 
 # -- errors.md -----------------------------------------------------------------------------------------------------
@@ -488,9 +389,26 @@ _TO_DO = {
     "corrupt": "Run `filmroom doctor`, `filmroom verify` and `filmroom audit verify`; restore the object from a copy.",
     "unreadable": "Get the object from its source again.",
     "key-gone": "What was sealed under the key cannot be read. When that is a surprise, restore the keys folder.",
-    "no-room": "Name the room with `--room` or `FILMROOM_ROOM`, or make one with `filmroom init`.",
     "unavailable": "Check that the catalog and the stores answer (`filmroom doctor`), then try again.",
+    "no-room": "Name the room with `--room` or `FILMROOM_ROOM`, or make one with `filmroom init`.",
 }
+_OTHER_ERRORS = (
+    ("usage", str(USAGE), "The command line is not understood.", "See [commands.md](commands.md)."),
+    ("defect", str(FAILED), "A mistake of the program.", "Report it, with the output of `--debug`."),
+    ("interrupted", str(INTERRUPTED), "Somebody stopped it.", "Run it again to go on."),
+    (
+        "http",
+        "",
+        "Only over HTTP: the request is not as HTTP or DICOMweb want it.",
+        "Read the message; it says what is.",
+    ),
+    (
+        "method",
+        "",
+        "Only over HTTP: the resource does not have this method.",
+        "See [how-to/dicomweb.md](how-to/dicomweb.md).",
+    ),
+)
 
 _STATUS = {
     0: "done",
@@ -502,33 +420,70 @@ _STATUS = {
     INTERRUPTED: "interrupted; run it again to go on",
 }
 
-_ALSO = {
-    "dimensions-impossible": {
-        "Rows, Columns, Samples per Pixel, Number of Frames, Bits Allocated or Bits Stored is missing or no image can have it"
-    },
-    "sequence-broken": {"a sequence cannot be read"},
-    "uid-conflict": {"the room has this SOP Instance UID with other bytes; both are kept until somebody decides"},
-    "not-dicom:...": {f"`{kind}`: {words}" for kind, words in NOT_DICOM.items()},
+_REASONS = {
+    "archive-bomb": ("ignored", "the archive unpacks to far more than its size; the rest of it was left alone"),
+    "archive-broken": ("ignored", "the archive is damaged or ends early; what came before was taken"),
+    "archive-encrypted": ("ignored", "the member is encrypted"),
+    "archive-member-broken": ("ignored", "the member cannot be unpacked whole, or its checksum differs"),
+    "archive-members": ("ignored", "more members than are taken; the first ones were"),
+    "archive-special": ("ignored", "a link, device or sparse file in an archive"),
+    "dicomdir": ("ignored", "a directory listing of a medium; the objects come by themselves"),
+    "dimensions-impossible": (
+        "quarantined",
+        "Rows, Columns, Samples per Pixel, Number of Frames, Bits Allocated or Bits Stored is missing or no image can have it",
+    ),
+    "file-unreadable": ("ignored", "the file is not there, may not be read, or cannot be read to its end"),
+    "folder-unreadable": ("ignored", "the folder cannot be listed"),
+    "link-outside": ("ignored", "a link that leads out of the folder"),
+    "meta-contradicts": ("quarantined", "an identifier differs between header and data set"),
+    "nesting-deep": ("quarantined", "sequences nest too deep"),
+    "not-a-file": ("ignored", "neither a file nor a folder"),
+    "not-dicom:": ("ignored", "; ".join(f"`{kind}`: {words}" for kind, words in NOT_DICOM.items())),
+    "not-dicom:part": ("ignored", "over DICOMweb: the part says that it is no application/dicom"),
+    "other-study": ("ignored", "over DICOMweb: of another study than the request says"),
+    "patient-erased": ("quarantined", "this patient's keys were destroyed; nothing of theirs is taken in again"),
+    "pixels-broken": ("quarantined", "the fragments of the pixel data cannot be told apart"),
+    "pixels-missing": ("quarantined", "it is an image, but there is no Pixel Data"),
+    "pixels-short": ("quarantined", "Pixel Data has fewer bytes or fragments than the image needs"),
+    "sequence-broken": ("quarantined", "a sequence cannot be read, or ends in the middle of an element"),
+    "too-large": ("ignored, quarantined", "more bytes than are taken, or than a deflated data set may inflate to"),
+    "transfer-syntax-wrong": (
+        "quarantined",
+        "the declared transfer syntax is no UID, or not that of the data set or its pixels",
+    ),
+    "truncated": ("quarantined", "it ends early; the detail says where"),
+    "uid-conflict": (
+        "conflict",
+        "the room has this SOP Instance UID with other bytes; both are kept until somebody decides",
+    ),
+    "uid-malformed": ("quarantined", "a UID is not at most 64 digits and dots"),
+    "uid-missing": ("quarantined", "a UID is missing or empty"),
+    "unreadable": ("ignored, quarantined", "the source did not give its bytes, or they are no data elements"),
 }
-"""Reason codes and words that the code puts together from variables."""
+"""Reasons of the front door: what becomes of the object, and what it means."""
 
-_IGNORED = {"dicomdir", "not-dicom:..."}
+RAISED = r'^    code: ClassVar\[str\] = "(.+)"|^    code = "(.+)"|_complain\(\s*"([\w-]+)"|^    \d+: \("([\w-]+)"'
+"""How the code spells error codes: classes, the command line's last words, HTTP's."""
+
+_FRONT_DOOR = ("ingest/*.py", "dicom/walk.py", "dicom/parse.py", "flow/rece*.py", "web/*.py", "dimse/*.py")
 
 
 def error_codes() -> str:
     """Codes, exit statuses, and the front door's reasons."""
-    kinds: list[type[errors.FilmroomError]] = [errors.FilmroomError, *_below(errors.FilmroomError)]
-    rows = []
-    for kind in kinds:
-        if kind.code not in _TO_DO:
-            raise SystemExit(f"the error code {kind.code} has no words")
-        doc = inspect.cleandoc(kind.__doc__ or "").split("\n")[0]
-        if kind is errors.FilmroomError:
-            doc = "None of the others."
-        rows.append((f"`{kind.code}`", str(exit_code(kind(""))), doc, _TO_DO[kind.code]))
-    rows.append(("`usage`", str(USAGE), "The command line is not understood.", "See [commands.md](commands.md)."))
-    rows.append(("`defect`", str(FAILED), "A mistake of the program.", "Report it, with the output of `--debug`."))
-    rows.append(("`interrupted`", str(INTERRUPTED), "Somebody stopped it.", "Run it again to go on."))
+    kinds = {each.code: each for each in (errors.FilmroomError, *_below(errors.FilmroomError))}
+    rows = [
+        (code, str(exit_code(kinds[code](""))), inspect.cleandoc(kinds[code].__doc__ or "").split("\n")[0], to_do)
+        for code, to_do in _TO_DO.items()
+    ]
+    rows[0] = (*rows[0][:2], "None of the others.", rows[0][3])
+    rows += _OTHER_ERRORS
+    _check_all("error code", {row[0] for row in rows}, _found(RAISED, "**/*.py"))
+    spelled = r'\b(?:Reason|refuse)\(\s*f?"([\w:-]+)|^UID_CONFLICT = "(.+)"'
+    _check_all("reason", _REASONS.keys(), _found(spelled, *_FRONT_DOOR))
+    # `code` is one of two that are spelled out elsewhere; another name would hide a code from the line above.
+    _check_all(
+        "reason by name", {"code", "UID_CONFLICT"}, _found(r"\b(?:Reason|\.refuse)\(\s*([A-Za-z_.]+)\b,", *_FRONT_DOOR)
+    )
     return _page(
         [
             "# Errors and reasons",
@@ -538,7 +493,9 @@ def error_codes() -> str:
                 "patient's value."
             ),
             "",
-            *_table(("code", "exit status", "what it means", "what to do"), rows),
+            *_table(
+                ("code", "exit status", "what it means", "what to do"), [(f"`{code}`", *rest) for code, *rest in rows]
+            ),
             "",
             "## Exit statuses",
             "",
@@ -551,72 +508,31 @@ def error_codes() -> str:
                 "[how-to/quarantine.md](how-to/quarantine.md)."
             ),
             "",
-            *_table(("code", "what becomes of it", "in words"), list(_reasons())),
+            *_table(
+                ("code", "what becomes of it", "in words"),
+                [(f"`{code}{'...' * code.endswith(':')}`", *rest) for code, rest in _REASONS.items()],
+            ),
         ]
     )
 
 
 def _below(kind: type[errors.FilmroomError]) -> Iterator[type[errors.FilmroomError]]:
     for each in kind.__subclasses__():
-        if each.__module__ == errors.__name__:
-            yield each
-            yield from _below(each)
+        yield each
+        yield from _below(each)
 
 
-def _reasons() -> Iterator[tuple[str, str, str]]:
-    """Yield code, outcome and words of every reason that the front door's code gives."""
-    source = {path.stem: _stated(path) for path in (SOURCE / "ingest").glob("*.py")}
-    parsed = [_stated(SOURCE / "dicom" / f"{name}.py") for name in ("walk", "parse")]
-    ignored = _merged(source.values())
-    quarantined = _merged(parsed)
-    known = _ALSO.keys() | ignored.keys() | quarantined.keys()
-    for code in sorted(known):
-        outcomes = [
-            outcome
-            for outcome, among in (
-                ("ignored", code in ignored or code in _IGNORED),
-                ("quarantined", code in quarantined),
-                ("conflict", code == "uid-conflict"),
-            )
-            if among
-        ]
-        words = ignored.get(code, set()) | quarantined.get(code, set()) | _ALSO.get(code, set())
-        yield f"`{code}`", ", ".join(outcomes), "; ".join(sorted(words))
+def _found(pattern: str, *places: str) -> set[str]:
+    """Return what a pattern's groups match in the program's text."""
+    texts = (path.read_text("utf-8") for place in places for path in SOURCE.glob(place))
+    return {"".join(found) for text in texts for found in re.findall(pattern, text, re.MULTILINE)}
 
 
-def _stated(path: Path) -> dict[str, set[str]]:
-    """Return the codes and words of the reasons in a module: calls of `Reason` and `refuse` with both spelled out."""
-    said: dict[str, set[str]] = {}
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if not isinstance(node, ast.Call) or len(node.args) != 2:
-            continue
-        name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-        code, words = node.args
-        if name in ("Reason", "refuse") and isinstance(code, ast.Constant):
-            said.setdefault(str(code.value), set()).update({_text(words)} - {""})
-    return said
-
-
-def _text(node: ast.expr) -> str:
-    match node:
-        case ast.Constant(value=str(text)):
-            return text
-        case ast.JoinedStr(values=parts):
-            return "".join(_text(part) for part in parts)
-        case ast.Call():
-            return "ends in the middle of an element, or has fewer bytes than it states"
-        case ast.FormattedValue():
-            return "..."
-        case _:
-            return ""
-
-
-def _merged(many: Iterable[dict[str, set[str]]]) -> dict[str, set[str]]:
-    merged: dict[str, set[str]] = {}
-    for said in many:
-        for code, words in said.items():
-            merged.setdefault(code, set()).update(words)
-    return merged
+def _check_all(what: str, told: AbstractSet[str], used: AbstractSet[str]) -> None:
+    if told != used:
+        raise SystemExit(
+            f"docs/errors.md: {what}: {', '.join(sorted(told ^ used))}: in the code and not here, or here only"
+        )
 
 
 # -- pages ---------------------------------------------------------------------------------------------------------
@@ -632,23 +548,18 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 
 
-def stale() -> list[str]:
-    """Return the names of the pages that are not what this program would write."""
-    return [name for name, make in PAGES.items() if _read(DOCS / name) != make()]
-
-
-def main(arguments: Sequence[str]) -> int:
-    if "--check" in arguments:
-        for name in (found := stale()):
+def main(arguments: Sequence[str], folder: Path = DOCS) -> int:
+    stale = [
+        name
+        for name, make in PAGES.items()
+        if not (folder / name).exists() or (folder / name).read_text("utf-8") != make()
+    ]
+    for name in stale:
+        if "--check" in arguments:
             sys.stderr.write(f"docs/{name} is not up to date; run: make docs\n")
-        return 1 if found else 0
-    for name, make in PAGES.items():
-        (DOCS / name).write_text(make(), "utf-8")
-    return 0
-
-
-def _read(path: Path) -> str:
-    return path.read_text("utf-8") if path.exists() else ""
+        else:
+            (folder / name).write_text(PAGES[name](), "utf-8")
+    return 1 if stale and "--check" in arguments else 0
 
 
 def _page(lines: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """filmroom: the governed road from a hospital's image archive to the training loop.
 
-`open` gives a room, whose methods are the verbs; `load` gives the samples of a snapshot through a lease. Neither needs
-more than its own part of the package to be installed, and importing this module loads nothing.
+`open` gives a room, whose methods are the verbs; `load` gives the samples of a snapshot through a lease. Both need the room's
+folder, its keys too, and the extra `room`. Importing this module loads nothing.
 """
 
 import weakref
@@ -18,9 +18,17 @@ __all__ = ["__version__", "load", "open"]
 
 
 def open(room: "str | Path", *, actor: "str | None" = None) -> "Room":
-    """Open the room in a folder, as its owner or as `actor`. Raises NoRoom where there is none."""
-    from filmroom.wiring import open_room
+    """Open the room in a folder, as its owner or as `actor`. Raises NoRoom where there is none, Unavailable where this
+    installation cannot open rooms.
+    """
+    try:
+        from filmroom.wiring import open_room
+    except ModuleNotFoundError as error:
+        from filmroom.errors import Unavailable
 
+        raise Unavailable(
+            f"a room needs {error.name}, which is not installed", "pip install 'filmroom[room]'"
+        ) from None
     return open_room(_folder(room), actor=actor)
 
 

@@ -247,7 +247,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """A purpose, with its own pseudonym keys."""
+    """A purpose, with its own pseudonym keys. `budget_bytes` is written down; nothing is refused for it yet."""
 
     name: str
     purpose: str

@@ -31,15 +31,25 @@ class Environment(BaseSettings):
     catalog_password: SecretStr | None = None
     """The password of the catalog's database user."""
     s3_endpoint: str = ""
+    """URL of the S3 service, for example `https://s3.example.org`."""
     s3_region: str = "us-east-1"
+    """Region of the S3 service."""
     s3_access_key: str = ""
+    """Access key for every zone that has none of its own."""
     s3_secret_key: SecretStr = SecretStr("")
+    """Secret key that goes with it."""
     clinical_s3_access_key: str = ""
+    """Access key for the clinical zone only."""
     clinical_s3_secret_key: SecretStr = SecretStr("")
+    """Secret key that goes with it."""
     research_s3_access_key: str = ""
+    """Access key for the research zone only."""
     research_s3_secret_key: SecretStr = SecretStr("")
+    """Secret key that goes with it."""
     models_s3_access_key: str = ""
+    """Access key for the models zone only."""
     models_s3_secret_key: SecretStr = SecretStr("")
+    """Secret key that goes with it."""
 
     def s3_keys(self, zone: Zone | None) -> tuple[str, str]:
         """Return the access and secret key for a zone's store, its own where it has its own."""

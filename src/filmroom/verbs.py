@@ -73,7 +73,7 @@ VERBS = {
         _verb("reproduce", "steward", "clinical research", "rebuild from the clinical zone and compare"),
         _verb("model", "researcher", "models", "register a trained model with its snapshot"),
         _verb("trace", "steward auditor", "", "follow data from patient to model and back"),
-        _verb("audit", "auditor steward", "", "show or verify the audit log"),
+        _verb("audit", "auditor steward", "", "show or verify the audit log, or prove an entry"),
         _verb("doctor", "operator steward", "", "check that the room's parts answer and agree"),
     )
 }

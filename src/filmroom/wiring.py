@@ -24,7 +24,7 @@ from filmroom.adapters.spool import FileSpools
 from filmroom.adapters.sql.engine import SqlCatalog
 from filmroom.adapters.system import SilentProgress, SystemClock, SystemEntropy
 from filmroom.errors import Invalid, Unavailable
-from filmroom.flow.audit import LogEntry, show_audit, verify_audit
+from filmroom.flow.audit import LogEntry, Proof, prove_audit, show_audit, verify_audit
 from filmroom.flow.batches import BatchLedger, BatchSummary, batches, show_batch
 from filmroom.flow.build import Built, build
 from filmroom.flow.deidentify import Run, deidentify
@@ -395,6 +395,10 @@ class Room:
     def audit(self, *, last: int | None = None) -> list[LogEntry]:
         """Return the log's entries, or the last so many, oldest first."""
         return show_audit(self._ports, last=last)
+
+    def prove_audit(self, index: int, *, size: int | None = None) -> Proof:
+        """Prove one entry, under the checkpoint over the first `size` entries or under the newest. Raises NotFound."""
+        return prove_audit(self._ports, index, size=size)
 
     def verify_audit(self) -> AuditVerdict:
         """Check every leaf against every signed checkpoint, the one outside the catalog too, and the catalog against the

@@ -303,6 +303,17 @@ def test_one_question_tells_known_bytes_and_current_revisions(catalog: SqlCatalo
         assert [(uid, each.digest) for uid, each in revisions.items()] == [("1.1.1.1", _digest(1))]
 
 
+def test_what_was_odd_about_an_instance_can_be_asked_for(catalog: SqlCatalog) -> None:
+    plain = replace(_instance(2), findings=())
+    cut = (Finding("trailing-zeros", Severity.INFO), Finding("odd-value", Severity.INFO, "PatientAge"))
+    _add(catalog, replace(_instance(1), findings=cut), plain)
+    assert _row_of(catalog, Level.INSTANCE, "findings LIKE '%odd-value%'")["digest"] == str(_digest(1))
+    assert (
+        _row_of(catalog, Level.INSTANCE, "findings LIKE '%odd%'")["findings"] == "trailing-zeros odd-value:PatientAge"
+    )
+    assert _row_of(catalog, Level.INSTANCE, "findings IS NULL")["digest"] == str(plain.digest)
+
+
 def test_the_same_bytes_cannot_be_cataloged_twice(catalog: SqlCatalog) -> None:
     _add(catalog, _instance(1))
     with pytest.raises(Refused):

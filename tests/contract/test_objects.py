@@ -4,6 +4,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import count
 from pathlib import Path
 
@@ -243,13 +244,30 @@ def test_wrong_credentials_of_the_room_s_own_are_its_trouble_and_not_the_caller_
         assert "secret" not in str(caught.value) and s3_server["access_key"] not in str(caught.value)
 
 
-def test_a_bucket_that_is_not_there_is_unavailable_to_writers(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(store: object, name: str, data: bytes) -> None:
-        raise FileNotFoundError("NoSuchBucket")  # what a service says; the test server would make the bucket
+class NoBucket(BaseHTTPRequestHandler):
+    """What S3 answers about a bucket that is not there; the test server would make it."""
 
-    monkeypatch.setattr("obstore.put", missing)
-    with pytest.raises(Unavailable, match="bucket"):
-        open_objects("memory://").put("a", b"x")
+    def do_PUT(self) -> None:
+        self.send_response(404)
+        self.end_headers()
+        self.wfile.write(b"<Error><Code>NoSuchBucket</Code><Message>The bucket does not exist</Message></Error>")
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+def test_a_bucket_that_is_not_there_is_unavailable_to_writers() -> None:
+    with HTTPServer(("127.0.0.1", 0), NoBucket) as service:
+        threading.Thread(target=service.handle_request).start()
+        here = S3Access(
+            endpoint=f"http://127.0.0.1:{service.server_port}",
+            region="r",
+            access_key="a",
+            secret_key="s",
+            allow_http=True,
+        )
+        with pytest.raises(Unavailable, match="bucket"):
+            open_objects("s3://bucket/x", here).put("a", b"x")
 
 
 def test_prefixes_of_one_bucket_do_not_see_each_other(s3_server: Mapping[str, str]) -> None:
@@ -261,8 +279,7 @@ def test_prefixes_of_one_bucket_do_not_see_each_other(s3_server: Mapping[str, st
     assert list(other.names("")) == []
 
 
-def test_a_service_that_does_not_answer_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("filmroom.adapters.objects._RETRIES", 0)
+def test_a_service_that_does_not_answer_is_unavailable() -> None:
     nowhere = S3Access(endpoint="http://127.0.0.1:9", region="r", access_key="a", secret_key="s", allow_http=True)
     with pytest.raises(Unavailable):
         open_objects("s3://bucket/x", nowhere).get("a")

@@ -128,7 +128,7 @@ def test_the_label_file_of_the_guide_is_read(blocks: Callable[[Path, str], list[
 def test_the_room_file_of_the_page_has_every_key(blocks: Callable[[Path, str], list[str]], tmp_path: Path) -> None:
     from filmroom.settings import RoomFile
 
-    (text,) = blocks(ROOT / "docs" / "settings.md", "toml")
+    (text,) = blocks(ROOT / "docs" / "formats" / "room.md", "toml")
     assert tomllib.loads(text)["format"] == 1
     (tmp_path / "room.toml").write_text(text, "utf-8")
     assert RoomFile.read(tmp_path).keys == "keys"

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from types import ModuleType
 
 import pytest
 
-from filmroom.canon import canonical
+from filmroom.canon import canonical, plain
+from filmroom.errors import Corrupt, NotFound
 from filmroom.govern import audit
 from filmroom.records import Checkpoint
 from filmroom.snapshot import manifest
@@ -107,6 +109,43 @@ def test_the_checker_passes_a_real_room_s_log_as_it_is_exported(root: Path, tmp_
     assert check().returncode == 0
     entries[0]["actor"] = "somebody"
     assert (check().returncode, check().stderr) == (1, "the leaves are not the signed ones\n")
+
+
+def test_the_checker_passes_the_proof_of_every_entry_and_of_no_other(checker: ModuleType, tmp_path: Path) -> None:
+    with open_room(init(tmp_path / "room")) as room:
+        for number in range(5):
+            room.query(f"rows = {number}")
+        key = bytes.fromhex(next(each.detail for each in room.doctor().checks if each.name == "keys").split()[-1])
+        proofs = [plain(room.prove_audit(index, size=size)) for size in (1, 3, 5) for index in range(size)]
+        with pytest.raises(NotFound):
+            room.prove_audit(5)
+        with pytest.raises(NotFound):
+            room.prove_audit(3, size=3)
+    assert [checker.problem_of_proof(each, key) for each in proofs] == [""] * 9
+    whole = proofs[-1]
+    assert isinstance(whole, dict) and isinstance(whole["entry"], dict) and isinstance(whole["path"], list)
+    for change in (
+        {"entry": {**whole["entry"], "actor": "somebody"}},
+        {"index": 3},
+        {"index": 7},
+        {"path": whole["path"][1:]},
+        {"path": [*whole["path"], *whole["path"]]},
+        {"checkpoint": str(whole["checkpoint"]).replace("\n5\n", "\n4\n")},
+    ):
+        assert checker.problem_of_proof({**whole, **change}, key)
+
+
+def test_an_edited_log_gives_no_proof(tmp_path: Path) -> None:
+    folder = init(tmp_path / "room")
+    with open_room(folder) as room:
+        room.project("lung", purpose="find nodules")
+        room.query("modality = 'CT'")
+        with sqlite3.connect(folder / "catalog.db") as catalog:
+            catalog.execute("update audit_leaf set leaf = replace(leaf, 'lung', 'lungs') where idx = 0")
+        catalog.close()
+        with pytest.raises(Corrupt):
+            room.prove_audit(1)
+        assert room.verify_audit().problems
 
 
 def test_a_lease_page_shows_the_claims_that_are_minted(root: Path, blocks: Blocks) -> None:

@@ -2,9 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -127,6 +130,89 @@ def _image(name: str, number: str, study: str, series: int, image: int) -> Datas
     block = dataset.private_block(0x0029, f"{name} PRIVATE", create=True)
     block.add_new(1, "LO", f"seen by {name}")
     return dataset
+
+
+def _dcmtk(tool: str, *arguments: object, status: int | None = 0) -> str:
+    """Run a tool and return what it prints; `status` None: whatever its exit status is."""
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed (Debian: dcmtk)")
+    done = subprocess.run(
+        [tool, *map(str, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=60,
+    )
+    assert status is None or done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def dcmtk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """DCMTK's tools. Without TCP_NODELAY each message waits 40 ms for nothing."""
+    monkeypatch.setenv("TCP_NODELAY", "1")
+    return _dcmtk
+
+
+@dataclass
+class Orthanc:
+    """A running Orthanc: the ports of its doors."""
+
+    http: int
+    dimse: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.http}"
+
+    def __call__(self, path: str, data: bytes | None = None):
+        request = urllib.request.Request(f"{self.url}{path}", data=data)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read())
+
+
+@pytest.fixture
+def orthanc(tmp_path: Path, free_ports: Callable[[int], list[int]]) -> Iterator[Callable[..., Orthanc]]:
+    """Starts an Orthanc with these settings beside its usual ones."""
+    program = shutil.which("Orthanc", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        pytest.skip("Orthanc is not installed (Debian: orthanc)")
+    folder, started = tmp_path / "orthanc", []
+
+    def start(**settings: object) -> Orthanc:
+        here = Orthanc(*free_ports(2))
+        folder.mkdir()
+        usual = {
+            "StorageDirectory": str(folder),
+            "IndexDirectory": str(folder),
+            "HttpPort": here.http,
+            "DicomPort": here.dimse,
+            "RemoteAccessAllowed": False,
+            "AuthenticationEnabled": False,
+            "Plugins": [],
+        }
+        (folder / "orthanc.json").write_text(json.dumps(usual | settings))
+        command = [program, str(folder / "orthanc.json")]
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "TCP_NODELAY": "1"},
+        )
+        started.append(process)
+        for _ in range(200):
+            try:
+                here("/system")
+                return here
+            except OSError:
+                time.sleep(0.1)
+        raise AssertionError("Orthanc did not come up")
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(20)
 
 
 @pytest.fixture(scope="session")

@@ -4,27 +4,23 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from filmroom.deid import profile, verify
 from filmroom.deid.apply import Applied, apply
 from filmroom.deid.pseudonym import Pseudonyms
 from filmroom.dicom import parse, walk
 
-CORPUS = Path(__file__).resolve().parents[2] / ".." / "shared" / "corpus"
 RESEARCH, PSEUDONYMS = profile.load("research"), Pseudonyms(b"k" * 32)
 EVERY = 4  # a quarter of the corpus keeps this test fast
 
 
-def samples() -> Iterator[bytes]:
-    files = sorted(path for path in CORPUS.rglob("*") if path.is_file() and path.stat().st_size < 1 << 20)
+def samples(corpus: Path) -> Iterator[bytes]:
+    files = sorted(path for path in corpus.rglob("*") if path.is_file() and path.stat().st_size < 1 << 20)
     return (path.read_bytes() for path in files[::EVERY])
 
 
-@pytest.mark.skipif(not CORPUS.is_dir(), reason="the sample corpus is not beside the checkout")
-def test_every_file_gets_a_verdict_and_no_copy_has_a_uid_of_its_source() -> None:
+def test_every_file_gets_a_verdict_and_no_copy_has_a_uid_of_its_source(corpus: Path) -> None:
     verdicts: Counter[str] = Counter()
-    for data in samples():
+    for data in samples(corpus):
         copy = apply(data, RESEARCH, PSEUDONYMS)
         if not isinstance(copy, Applied):
             assert copy.reasons

@@ -102,13 +102,13 @@ def test_a_flipped_bit_never_raises_and_no_text_quotes_the_patient(at: int, bit:
     assert "TEST-1" not in said
 
 
-def test_a_deflated_data_set_may_not_inflate_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk, "MAX_INFLATED_BYTES", 10_000)
+def test_a_deflated_data_set_may_not_inflate_without_end() -> None:
     at = TINY.index(b"\x08\x00\x05\x00CS")
     squeeze = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     body = squeeze.compress(TINY[at:] + bytes(100_000)) + squeeze.flush()
     head = TINY[:at].replace(b"\x14\x001.2.840.10008.1.2.1\0", b"\x16\x001.2.840.10008.1.2.1.99")
-    assert "too-large" in {reason.code for reason in parse(head + body).reasons}
+    assert "too-large" in {reason.code for reason in walk.walk(head + body, max_inflated=10_000).reasons}
+    assert "too-large" not in {reason.code for reason in walk.walk(head + body).reasons}
 
 
 def test_data_that_goes_on_after_the_end_is_refused() -> None:

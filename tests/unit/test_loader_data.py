@@ -329,7 +329,7 @@ def test_a_slow_first_batch_and_one_buffer_do_not_deadlock() -> None:
 
     def fill(work: int, buffer: list[int]) -> int:
         if work == 0:
-            gate.wait(5)
+            assert gate.wait(30), "nobody else came to work"
         elif work == 3:
             gate.set()
         return work

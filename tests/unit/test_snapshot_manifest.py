@@ -92,10 +92,9 @@ def test_everything_that_a_row_says_is_in_the_root(rows: list[Row], data: st.Dat
     assert manifest.root_of(rows[:at] + rows[at + 1 :]) != manifest.root_of(rows)
 
 
-def test_many_rows_lie_in_several_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest, "ROWS_PER_FILE", 2)
+def test_many_rows_lie_in_several_files() -> None:
     rows = [_row(number) for number in range(5)]
-    files = manifest.row_files(rows)
+    files = manifest.row_files(rows, per_file=2)
     assert [name for name, _ in files] == ["rows-0000.jsonl", "rows-0001.jsonl", "rows-0002.jsonl"]
     assert [data.count(b"\n") for _, data in files] == [2, 2, 1]
 

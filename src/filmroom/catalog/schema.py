@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from filmroom import records
-from filmroom.catalog.types import KEY, Choice, DigestText, Document, Moment, VersionedText, Words
+from filmroom.catalog.types import KEY, DigestText, Document, Moment, VersionedText, Words, choice
 from filmroom.dicom.attributes import COLUMNS
 from filmroom.ids import Zone
 from filmroom.records import ColumnType, Level
@@ -35,10 +35,10 @@ _Held = TypeVar("_Held", int, str)
 # -- the patient hierarchy -----------------------------------------------------------------------------------------
 
 _TYPES: dict[ColumnType, TypeEngine[str] | TypeEngine[int] | TypeEngine[float]] = {
-    ColumnType.TEXT: Words(),
+    ColumnType.TEXT: Words,
     ColumnType.INTEGER: BigInteger(),
     ColumnType.REAL: Double(),
-    ColumnType.DATE: Words(),
+    ColumnType.DATE: Words,
 }
 
 metadata = MetaData(
@@ -110,9 +110,8 @@ instance = Table(
     metadata,
     _key(),
     _ref("series_pk", "series.pk", KEY),
-    _ref("batch", "batch.id", Words()),
-    Column("state", Choice(records.InstanceState), nullable=False),
-    Column("findings", Document, nullable=False),
+    _ref("batch", "batch.id", Words),
+    Column("state", choice(records.InstanceState), nullable=False),
     *_level(Level.INSTANCE),
     UniqueConstraint("digest"),
 )
@@ -136,12 +135,12 @@ ledger = Table(
     "ledger",
     metadata,
     _key(),  # the order of receipt over all batches
-    _ref("batch", "batch.id", Words()),
+    _ref("batch", "batch.id", Words),
     Column("position", BigInteger, nullable=False),
     Column("name", Words, nullable=False),
     Column("digest", DigestText, nullable=False, index=True),
     Column("size_bytes", BigInteger, nullable=False),
-    Column("outcome", Choice(records.Outcome), nullable=False),
+    Column("outcome", choice(records.Outcome), nullable=False),
     Column("reasons", Document, nullable=False),
     UniqueConstraint("batch", "position"),
 )
@@ -154,10 +153,10 @@ quarantine_case = Table(
     Column("name", Words, nullable=False),
     Column("digest", DigestText, nullable=False, index=True),
     Column("size_bytes", BigInteger, nullable=False),
-    _ref("batch", "batch.id", Words()),
+    _ref("batch", "batch.id", Words),
     Column("subject", Words, nullable=False),
     Column("reasons", Document, nullable=False),
-    Column("state", Choice(records.CaseState), nullable=False, index=True),
+    Column("state", choice(records.CaseState), nullable=False, index=True),
     Column("instance", Document),
     Column("series_uid", Words, index=True),
     Column("decided_by", Words),
@@ -168,7 +167,7 @@ quarantine_case = Table(
 data_key = Table(
     "data_key",
     metadata,
-    Column("zone", Choice(Zone), primary_key=True),
+    Column("zone", choice(Zone), primary_key=True),
     Column("subject", Words, primary_key=True),
     Column("wrapped", LargeBinary),
 )
@@ -192,11 +191,11 @@ copy = Table(
     "copy",
     metadata,
     Column("id", KEY, primary_key=True),
-    _ref("project", "project.name", Words()),
+    _ref("project", "project.name", Words),
     Column("source", DigestText, ForeignKey("instance.digest"), nullable=False, index=True),
     Column("profile", DigestText, nullable=False),
     Column("verifier", Words, nullable=False),
-    Column("state", Choice(records.CopyState), nullable=False, index=True),
+    Column("state", choice(records.CopyState), nullable=False, index=True),
     Column("reasons", Document, nullable=False),
     Column("findings", Document, nullable=False),
     Column("subject", Words, nullable=False),
@@ -219,11 +218,11 @@ label_entry = Table(
     metadata,
     Column("name", Words, primary_key=True),
     Column("position", BigInteger, primary_key=True, autoincrement=False),
-    Column("level", Choice(Level), nullable=False),
+    Column("level", choice(Level), nullable=False),
     Column("target", Words, nullable=False),
     Column("finding", Words, nullable=False),
     Column("value", Words, nullable=False),
-    Column("kind", Choice(records.LabelKind), nullable=False),
+    Column("kind", choice(records.LabelKind), nullable=False),
     Column("by", Words, nullable=False),
     Column("confidence", Words),
     Column("at", Moment, nullable=False),
@@ -242,7 +241,7 @@ snapshot = Table(
     Column("id", DigestText, nullable=False, unique=True),
     Column("root", DigestText, nullable=False),
     Column("definition", DigestText, nullable=False),
-    _ref("project", "project.name", Words()),
+    _ref("project", "project.name", Words),
     Column("where", Words, nullable=False),
     Column("instances", BigInteger, nullable=False),
     Column("series", BigInteger, nullable=False),
@@ -325,7 +324,7 @@ request = Table(
     Column("purpose", Words, nullable=False),
     Column("days", BigInteger, nullable=False),
     Column("at", Moment, nullable=False),
-    Column("state", Choice(records.RequestState), nullable=False),
+    Column("state", choice(records.RequestState), nullable=False),
     Column("decided_by", Document),
     Column("decided_at", Moment),
     Column("why", Words),
@@ -335,7 +334,7 @@ grant = Table(
     "grant",
     metadata,
     Column("id", Words, primary_key=True),
-    _ref("request", "request.id", Words()),
+    _ref("request", "request.id", Words),
     Column("snapshot", VersionedText, nullable=False),
     Column("holder", Words, nullable=False),
     Column("purpose", Words, nullable=False),
@@ -350,7 +349,7 @@ lease = Table(
     "lease",
     metadata,
     Column("id", Words, primary_key=True),
-    _ref("grant", "grant.id", Words()),
+    _ref("grant", "grant.id", Words),
     Column("snapshot", VersionedText, nullable=False, index=True),
     Column("holder", Words, nullable=False),
     Column("job", Words, nullable=False),

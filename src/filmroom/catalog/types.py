@@ -2,7 +2,7 @@
 
 import json
 import math
-from datetime import datetime
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -16,6 +16,7 @@ from filmroom.ids import Digest, Versioned
 from filmroom.records import Column, ColumnType, Value
 
 _MAX_INT = 2**63 - 1
+_Held = TypeVar("_Held")
 _Word = TypeVar("_Word", bound=StrEnum)
 
 
@@ -24,112 +25,60 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\u2400")
 
 
-def _text(dialect: Dialect) -> TypeEngine[str]:
-    """Text whose order is that of its code points: SQLite's own order, and PostgreSQL's collation "C"."""
-    return Text(collation="C") if dialect.name == "postgresql" else Text()
-
-
-class Words(TypeDecorator[str]):
-    """Any text a sender may have written."""
+class AsText(TypeDecorator[_Held], Generic[_Held]):
+    """Values that are kept as text: `write` spells one, `read` is its inverse. What is absent stays NULL."""
 
     impl = Text
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
-        return _text(dialect)
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else storable(value)
-
-
-class Moment(TypeDecorator[datetime]):
-    """A time, as RFC 3339 text in UTC with microseconds."""
-
-    impl = Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
-        return _text(dialect)
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
-        return None if value is None else rfc3339(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else parse_rfc3339(value)
-
-
-class DigestText(TypeDecorator[Digest]):
-    """A digest, as `sha256:<64 hex>`."""
-
-    impl = Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
-        return _text(dialect)
-
-    def process_bind_param(self, value: Digest | None, dialect: Dialect) -> str | None:
-        return None if value is None else str(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Digest | None:
-        return None if value is None else Digest.parse(value)
-
-
-class VersionedText(TypeDecorator[Versioned]):
-    """A reference to a snapshot, as `name@version`."""
-
-    impl = Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
-        return _text(dialect)
-
-    def process_bind_param(self, value: Versioned | None, dialect: Dialect) -> str | None:
-        return None if value is None else str(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Versioned | None:
-        return None if value is None else Versioned.parse(value)
-
-
-class Choice(TypeDecorator[_Word], Generic[_Word]):
-    """One of the words of an enumeration."""
-
-    impl = Text
-    cache_ok = True
-
-    def __init__(self, words: type[_Word]) -> None:
+    def __init__(self, write: Callable[[_Held], str], read: Callable[[str], _Held]) -> None:
         super().__init__()
-        self.words = words
+        self.write = write
+        self.read = read
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
-        return _text(dialect)
+        """Text whose order is that of its code points: SQLite's own order, and PostgreSQL's collation "C"."""
+        return Text(collation="C") if dialect.name == "postgresql" else Text()
 
-    def process_bind_param(self, value: _Word | None, dialect: Dialect) -> str | None:
-        return None if value is None else str(value)
+    def process_bind_param(self, value: _Held | None, dialect: Dialect) -> str | None:
+        return None if value is None else self.write(value)
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> _Word | None:
-        return None if value is None else self.words(value)
+    def process_result_value(self, value: str | None, dialect: Dialect) -> _Held | None:
+        return None if value is None else self.read(value)
 
 
-class Document(TypeDecorator[Json]):
-    """Records as JSON text in ASCII, which both engines keep to the byte. Reading gives JSON values, not records."""
+def _json(value: object) -> str:
+    """Return JSON in ASCII, which both engines keep to the byte."""
+    return json.dumps(plain(value), separators=(",", ":"))
 
-    impl = Text
-    cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
-        return _text(dialect)
+def _from_json(text: str) -> Json:
+    try:
+        document: Json = json.loads(text)
+    except ValueError:
+        raise Corrupt("a document in the catalog is not JSON", "restore the catalog from a backup") from None
+    return document
 
-    def process_bind_param(self, value: object, dialect: Dialect) -> str | None:
-        return None if value is None else json.dumps(plain(value), separators=(",", ":"))
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Json:
-        if value is None:
-            return None
-        try:
-            document: Json = json.loads(value)
-        except ValueError:
-            raise Corrupt("a document in the catalog is not JSON", "restore the catalog from a backup") from None
-        return document
+Words = AsText(storable, str)
+"""Any text a sender may have written."""
+
+Moment = AsText(rfc3339, parse_rfc3339)
+"""A time, as RFC 3339 text in UTC with microseconds."""
+
+DigestText = AsText(str, Digest.parse)
+"""A digest, as `sha256:<64 hex>`."""
+
+VersionedText = AsText(str, Versioned.parse)
+"""A reference to a snapshot, as `name@version`."""
+
+Document = AsText(_json, _from_json)
+"""Records as JSON. Reading gives JSON values, not records."""
+
+
+def choice(words: type[_Word]) -> AsText[_Word]:
+    """One of the words of an enumeration."""
+    return AsText(str, words)
 
 
 KEY = BigInteger().with_variant(Integer, "sqlite")

@@ -73,6 +73,19 @@ def verify_audit(context: typer.Context) -> int:
     return DONE if verdict.ok else FAILED
 
 
+@audit.command("prove")
+def prove_audit(
+    context: typer.Context,
+    entry: Annotated[int, typer.Argument(metavar="ENTRY", help="Its index, as `audit show` prints it.", min=0)],
+    size: Annotated[int | None, typer.Option(help="Under the checkpoint of this size; else the newest.", min=1)] = None,
+) -> None:
+    """Prove that an entry is in the log, to somebody who has a checkpoint and not the log."""
+    session: Session = context.obj
+    with session.open() as room:
+        proof = room.prove_audit(entry, size=size)
+    session.answer(proof)
+
+
 def doctor(context: typer.Context) -> int:
     """Check that the room's parts answer and agree."""
     session: Session = context.obj

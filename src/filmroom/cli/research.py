@@ -28,7 +28,10 @@ def create_project(
     profile: Annotated[str, typer.Option(help="De-identification profile.")] = "research",
     until: Annotated[str | None, typer.Option(metavar="DATE", help="Last day of the project, YYYY-MM-DD.")] = None,
     budget_gb: Annotated[
-        int | None, typer.Option(help="Storage budget in gigabytes (10^9 bytes).", min=1, max=10**9)
+        int | None,
+        typer.Option(
+            help="Storage budget in gigabytes (10^9 bytes); written down, not enforced yet.", min=1, max=10**9
+        ),
     ] = None,
 ) -> None:
     """Create a project."""

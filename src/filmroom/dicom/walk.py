@@ -98,9 +98,10 @@ class _Book:
         self.findings[Finding(code, severity, place)] = None
 
 
-def walk(data: Lengthy) -> Reading:
+def walk(data: Lengthy, *, max_inflated: int = MAX_INFLATED_BYTES) -> Reading:
     """Read the elements of a Part 10 file or of a bare data set, undecoded. Never raises for what the bytes hold.
 
+    A deflated data set (PS3.5 A.5) is inflated up to `max_inflated` bytes.
     Of what is not in memory, the value of an element over `DEFERRED` bytes is empty; `windows` says where it lies.
     """
     book = _Book()
@@ -110,7 +111,7 @@ def walk(data: Lengthy) -> Reading:
     if declared and not is_uid(declared):
         book.refuse("transfer-syntax-wrong", "the declared transfer syntax is no UID")
         declared = ""
-    body, encoding = _body(data, at, declared, book)
+    body, encoding = _body(data, at, declared, max_inflated, book)
     fits = declared and (encoding == _ENCODINGS.get(declared, EXPLICIT_LITTLE) or _is_compressed(declared))
     syntax = declared if fits else encoding
     elements: dict[BaseTag, Element] = {}
@@ -263,13 +264,13 @@ def _meta_with(meta: FileMetaDataset | None, syntax: str) -> FileMetaDataset:
     return fresh
 
 
-def _body(data: Lengthy, at: int, declared: str, book: _Book) -> tuple[BinaryIO, str]:
+def _body(data: Lengthy, at: int, declared: str, max_inflated: int, book: _Book) -> tuple[BinaryIO, str]:
     """Inflate the data set if need be, and return it with the encoding that it has: one of three transfer syntaxes."""
     if declared == DEFLATED:
         if not isinstance(data, bytes):
             book.refuse("too-large", "a deflated data set that does not fit into memory")
             return BytesIO(b""), EXPLICIT_LITTLE
-        return _inflated(data[at:], book), EXPLICIT_LITTLE
+        return _inflated(data[at:], max_inflated, book), EXPLICIT_LITTLE
     expected = _ENCODINGS.get(declared, EXPLICIT_LITTLE)
     stream = open_stream(data)
     stream.seek(at)
@@ -293,16 +294,15 @@ def _body(data: Lengthy, at: int, declared: str, book: _Book) -> tuple[BinaryIO,
     return stream, expected
 
 
-def _inflated(data: bytes, book: _Book) -> BytesIO:
-    """Inflate a data set (PS3.5 A.5), up to MAX_INFLATED_BYTES."""
+def _inflated(data: bytes, most: int, book: _Book) -> BytesIO:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        inflated = inflater.decompress(data, MAX_INFLATED_BYTES)
+        inflated = inflater.decompress(data, most)
     except zlib.error:
         book.refuse("transfer-syntax-wrong", "the data set is declared deflated, and cannot be inflated")
         return BytesIO(b"")
     if inflater.unconsumed_tail:
-        book.refuse("too-large", f"the data set inflates to more than {MAX_INFLATED_BYTES:,} bytes")
+        book.refuse("too-large", f"the data set inflates to more than {most:,} bytes")
     elif not inflater.eof:
         book.refuse("truncated", "ends in the middle of the deflated data set")
     return BytesIO(inflated)

@@ -1,12 +1,14 @@
-"""audit: show the log, and prove that nobody shortened, edited or reordered it, or the rows that it speaks of."""
+"""audit: show the log, prove that nobody shortened, edited or reordered it or its rows, and that one entry is in it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from filmroom.canon import Json, digest_of
+from filmroom.crypto import merkle
 from filmroom.errors import Corrupt, NotFound
 from filmroom.flow import evidence
 from filmroom.govern import audit
+from filmroom.ids import Digest
 from filmroom.ports import Ports, Transaction
 from filmroom.records import Checkpoint, Outcome
 
@@ -17,6 +19,19 @@ class LogEntry:
     entry: Mapping[str, Json]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """That an entry is in the log of a signed checkpoint, for who has neither: docs/formats/audit.md says how to check it.
+
+    `path` holds the sibling hashes from the entry's leaf upward (RFC 9162, 2.1.3.1).
+    """
+
+    index: int
+    entry: Mapping[str, Json]
+    path: tuple[Digest, ...]
+    checkpoint: str
+
+
 def show_audit(ports: Ports, *, last: int | None = None) -> list[LogEntry]:
     """Return the log's entries, or the last so many, oldest first."""
     evidence.authorize(ports, "audit")
@@ -24,6 +39,24 @@ def show_audit(ports: Ports, *, last: int | None = None) -> list[LogEntry]:
         start = max(0, tx.log.size() - last) if last is not None else 0
         leaves = list(tx.log.leaves(start))
     return [LogEntry(index=start + offset, entry=audit.read_leaf(leaf)) for offset, leaf in enumerate(leaves)]
+
+
+def prove_audit(ports: Ports, index: int, *, size: int | None = None) -> Proof:
+    """Prove one entry under the checkpoint over the first `size` entries, or under the newest.
+
+    Raises NotFound when no such checkpoint covers it, Corrupt when the log is not what the checkpoint signs.
+    """
+    evidence.authorize(ports, "audit")
+    with ports.catalog.read() as tx:
+        signed = tx.log.latest_checkpoint() if size is None else tx.log.checkpoint_at(size)
+        if signed is None or not 0 <= index < signed.size:
+            raise NotFound(f"no such checkpoint covers entry {index}", "see filmroom audit show; entries count from 0")
+        leaves = list(tx.log.leaves(stop=signed.size))
+    path = merkle.inclusion_proof([merkle.leaf_hash(each) for each in leaves], index)
+    if not merkle.verify_inclusion(leaves[index], index, signed.size, path, bytes.fromhex(signed.root.hex)):
+        raise Corrupt("the log is not what the checkpoint signs", "run: filmroom audit verify")
+    hashes = tuple(Digest(each.hex()) for each in path)
+    return Proof(index=index, entry=audit.read_leaf(leaves[index]), path=hashes, checkpoint=signed.note)
 
 
 def verify_audit(ports: Ports) -> audit.Verdict:

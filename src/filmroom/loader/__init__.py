@@ -1,1 +1,1 @@
-"""The only code that a training node needs: samples of a shardset, in a reproducible order, through a lease."""
+"""Samples of a shardset, in a reproducible order, through a lease. It needs the base install and a `KeyRelease`, no room."""

@@ -190,8 +190,8 @@ OPS: Mapping[str, Op] = {
 }
 
 
-def parse(text: str) -> Recipe:
-    """Return the recipe. Raises Invalid with every problem, each with the nearest word for one that is unknown."""
+def parse(text: str, ops: Mapping[str, Op] = OPS) -> Recipe:
+    """Return the recipe, which may use `ops`. Raises Invalid with every problem, each with the nearest word for one that is unknown."""
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -209,7 +209,7 @@ def parse(text: str) -> Recipe:
     frames = _word(document.get("frames", "all"), tuple(Frames), "frames", problems)
     if kind == Kind.VOLUME and frames == Frames.MIDDLE:
         problems.append('frames: a volume takes all frames; leave it out, or use kind = "image"')
-    steps = _steps(document.get("step", []), Kind(kind) if kind else None, problems)
+    steps = _steps(document.get("step", []), Kind(kind) if kind else None, ops, problems)
     if problems:
         raise Invalid("the recipe does not make sense: " + "; ".join(problems), "correct it and try again")
     assert isinstance(name, str)
@@ -219,7 +219,7 @@ def parse(text: str) -> Recipe:
         "version": version,
         "kind": kind,
         "frames": frames,
-        "steps": [_meaning(step) for step in steps],
+        "steps": [_meaning(step, ops[step.op]) for step in steps],
     }
     return Recipe(
         name=name,
@@ -232,7 +232,7 @@ def parse(text: str) -> Recipe:
     )
 
 
-def _steps(stated: object, kind: Kind | None, problems: list[str]) -> list[Step]:
+def _steps(stated: object, kind: Kind | None, ops: Mapping[str, Op], problems: list[str]) -> list[Step]:
     if not isinstance(stated, list) or len(stated) > MAX_STEPS:
         problems.append(f"step: at most {MAX_STEPS} tables [[step]]")
         return []
@@ -242,13 +242,13 @@ def _steps(stated: object, kind: Kind | None, problems: list[str]) -> list[Step]
         if not isinstance(table, dict):
             problems.append(f"{where}: not a table")
             continue
-        name = _word(table.get("op"), tuple(OPS), f"{where}: op", problems)
+        name = _word(table.get("op"), tuple(ops), f"{where}: op", problems)
         if not name:
             continue
-        op = OPS[name]
+        op = ops[name]
         if kind and kind not in op.kinds:
             problems.append(f"{where}: {name} is not for kind {kind.value}")
-        if kind == Kind.VOLUME and op.frame_wise and any(not OPS[step.op].frame_wise for step in steps):
+        if kind == Kind.VOLUME and op.frame_wise and any(not ops[step.op].frame_wise for step in steps):
             problems.append(f"{where}: in a volume {name} comes before the steps on the whole volume")
         _unknown(table, ("op", *op.parameters), f"{where}, {name}", problems)
         values = {
@@ -342,7 +342,7 @@ def _nearest(stated: object, words: tuple[str, ...]) -> str:
     return f"did you mean {near[0]!r}? " if near else ""
 
 
-def _meaning(step: Step) -> Json:
+def _meaning(step: Step, op: Op) -> Json:
     """Return the step with its op's version; numbers are spelled out, because a float has no canonical form."""
     spelled: dict[str, Json] = {}
     for name, value in step.parameters.items():
@@ -353,4 +353,4 @@ def _meaning(step: Step) -> Json:
                 spelled[name] = [repr(float(item)) for item in value]
             case _:
                 spelled[name] = repr(float(value))
-    return {"op": step.op, "op-version": OPS[step.op].version, "parameters": spelled}
+    return {"op": step.op, "op-version": op.version, "parameters": spelled}

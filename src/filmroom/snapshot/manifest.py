@@ -78,14 +78,14 @@ def root_of(rows: Iterable[Row]) -> Digest:
     return Digest(merkle.root(row_bytes(row) for row in rows).hex())
 
 
-def row_files(rows: Sequence[Row]) -> list[tuple[str, bytes]]:
+def row_files(rows: Sequence[Row], per_file: int = ROWS_PER_FILE) -> list[tuple[str, bytes]]:
     """Return the named files of the manifest's rows, a row a line."""
     return [
         (
-            f"rows-{start // ROWS_PER_FILE:04d}.jsonl",
-            b"".join(row_bytes(row) + b"\n" for row in rows[start : start + ROWS_PER_FILE]),
+            f"rows-{start // per_file:04d}.jsonl",
+            b"".join(row_bytes(row) + b"\n" for row in rows[start : start + per_file]),
         )
-        for start in range(0, len(rows), ROWS_PER_FILE)
+        for start in range(0, len(rows), per_file)
     ]
 
 

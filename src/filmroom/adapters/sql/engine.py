@@ -193,6 +193,8 @@ def _engine(url: str, password: str | None) -> Engine:
             )
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(url)
+    except ModuleNotFoundError:
+        raise Unavailable("this installation has no driver for PostgreSQL", "pip install 'filmroom[server]'") from None
     except (ArgumentError, NoSuchModuleError, ValueError):
         pass  # their texts repeat the URL, and with it a password
     raise Invalid(

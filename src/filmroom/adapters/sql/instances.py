@@ -41,14 +41,8 @@ class SqlInstances:
             known = self._ensure(level, keys, values, standing[level])
             parents = [known[key] for key in keys]
         rows = [
-            {
-                **_at(Level.INSTANCE, row),
-                "series_pk": parent,
-                "batch": batch,
-                "state": state,
-                "findings": instance.findings,
-            }
-            for (instance, _, batch, state), row, parent in zip(instances, values, parents, strict=True)
+            {**_at(Level.INSTANCE, row), "series_pk": parent, "batch": batch, "state": state}
+            for (_, _, batch, state), row, parent in zip(instances, values, parents, strict=True)
         ]
         add(self._connection, instance_table, rows)
 
@@ -211,6 +205,7 @@ def _values(instance: Instance, subject: str) -> dict[str, Value]:
         "digest": str(instance.digest),
         "pixel_digest": None if instance.pixel_digest is None else str(instance.pixel_digest),
         "size_bytes": instance.size_bytes,
+        "findings": " ".join(f"{each.code}:{each.place}".rstrip(":") for each in instance.findings) or None,
     }
     return {column.name: fit(column, own.get(column.name, instance.values.get(column.name))) for column in COLUMNS}
 

@@ -43,7 +43,11 @@ class SqlLog:
         statement = select(audit_leaf.c.leaf).where(audit_leaf.c.idx >= start).order_by(audit_leaf.c.idx)
         if stop is not None:
             statement = statement.where(audit_leaf.c.idx < stop)
-        return (bytes(row.leaf) for row in stream(self._connection, statement))
+        # SQLite may give text for bytes that somebody edited there; they are read all the same, so that it is noticed.
+        return (
+            row.leaf.encode() if isinstance(row.leaf, str) else bytes(row.leaf)
+            for row in stream(self._connection, statement)
+        )
 
     def add_checkpoint(self, checkpoint: Checkpoint) -> None:
         add(self._connection, checkpoint_table, [values_of(checkpoint)])

@@ -220,12 +220,13 @@ class Instances(Protocol):
     def set_state(self, digest: Digest, state: InstanceState) -> None: ...
 
     def query(
-        self, where: str, level: Level, *, select: Sequence[str], order: str | None, limit: int | None
+        self, where: str, level: Level, *, select: Sequence[str], order: str | None, limit: int | None, offset: int = 0
     ) -> list[dict[str, Value]]:
         """Return a row for each `level` entity with a current instance that satisfies `where`.
 
-        `where` is the query language of `catalog.query`; "" means everything. Empty `select` means all columns of
-        the level and of the levels above. Raises Invalid with the nearest word for one that does not exist.
+        `offset` rows are skipped before the first. `where` is the query language of `catalog.query`; "" means everything.
+        Empty `select` means all columns of the level and of the levels above. Raises Invalid with the nearest word for
+        one that does not exist.
         """
         ...
 

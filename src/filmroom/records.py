@@ -188,6 +188,7 @@ class StoredInstance:
     series_uid: str = field(repr=False)
     sop_uid: str = field(repr=False)
     sop_class: str
+    transfer_syntax: str
     modality: str
     state: "InstanceState"
 

@@ -240,6 +240,7 @@ def test_an_instance_is_found_by_its_digest_with_everything_above_it(catalog: Sq
             series_uid="1.1.1",
             sop_uid="1.1.1.1",
             sop_class="1.2.840.10008.5.1.4.1.1.2",
+            transfer_syntax="1.2.840.10008.1.2.1",
             modality="CT",
             state=CURRENT,
         )

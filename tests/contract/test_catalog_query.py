@@ -358,6 +358,23 @@ def test_order_puts_rows_without_a_value_last_in_both_directions(catalog: SqlCat
     assert up[-1]["kvp_kv"] is None and down[-1]["kvp_kv"] is None
 
 
+@pytest.mark.parametrize("level", Level)
+def test_pages_put_together_are_the_whole_answer(catalog: SqlCatalog, level: Level) -> None:
+    names = [NAMES[level]]
+    with catalog.read() as tx:
+        whole = tx.instances.query("rows >= 0", level, select=names, order=None, limit=None)
+        pages = [
+            tx.instances.query("rows >= 0", level, select=names, order=None, limit=7, offset=start)
+            for start in range(0, len(whole) + 7, 7)
+        ]
+        rest = tx.instances.query("rows >= 0", level, select=names, order=None, limit=None, offset=2)
+        assert tx.instances.query("", level, select=names, order=None, limit=1, offset=2**70) == []
+        with pytest.raises(Invalid):
+            tx.instances.query("", level, select=names, order=None, limit=None, offset=-1)
+    assert [row for page in pages for row in page] == whole and pages[-1] == []
+    assert rest == whole[2:]
+
+
 def test_text_is_ordered_by_code_point(catalog: SqlCatalog) -> None:
     with catalog.read() as tx:
         rows = tx.instances.query(

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import urlsplit
+from xml.etree import ElementTree
 
 import numpy as np
 import pydicom
@@ -126,6 +127,129 @@ def test_metadata_frames_bulk_data_and_pictures_of_an_instance(filmroom, client,
     assert ask(f"{path}/thumbnail", Accept="image/jpeg")[2]["content-type"] == "image/jpeg"
     assert ask(f"{path}/rendered?window=100,0")[0] == 400
     assert ask(f"{path}/bulkdata/00100010")[0] == 404
+
+
+NATIVE = "{http://dicom.nema.org/PS3.19/models/NativeDICOM}"
+
+
+def parts_of(body: bytes, headers: dict[str, str]) -> list[tuple[str, bytes]]:
+    """The parts of a multipart body: what each says of itself, and its content."""
+    boundary = headers["content-type"].rpartition("boundary=")[2].encode()
+    pieces = body.split(b"--" + boundary)
+    assert pieces[0] == b"" and pieces[-1] == b"--\r\n"
+    found = (piece.removeprefix(b"\r\n").removesuffix(b"\r\n").partition(b"\r\n\r\n") for piece in pieces[1:-1])
+    return [(head.decode(), content) for head, _, content in found]
+
+
+def test_what_is_found_and_described_comes_as_xml_too(filmroom, client, server: str, images) -> None:
+    """The same values as in JSON, a part for each; and the answer to what was stored is one document."""
+    status, text, headers = ask(
+        f"{server}/studies", body_of(*(path.read_bytes() for path in images[:3])), Accept="application/dicom+xml"
+    )
+    assert (status, headers["content-type"]) == (200, "application/dicom+xml")
+    assert text.count(b'keyword="ReferencedSOPInstanceUID"') == 3
+    first = pydicom.dcmread(images[0])
+    series = f"{server}/studies/{first.StudyInstanceUID}/series/{first.SeriesInstanceUID}"
+    xml = 'multipart/related; type="application/dicom+xml"'
+    for url in (f"{series}/metadata", f"{series}/instances"):
+        status, text, headers = ask(url, Accept=xml)
+        assert status == 200 and headers["content-type"].startswith(xml)
+        parts = parts_of(text, headers)
+        assert {head for head, _ in parts} == {"Content-Type: application/dicom+xml"}
+        listed = json.loads(ask(url)[1])
+        assert len(parts) == len(listed) == 3
+        for (_, document), described in zip(parts, listed, strict=True):
+            roots = ElementTree.fromstring(document)
+            tags = {each.attrib["tag"] for each in roots if "privateCreator" not in each.attrib}
+            assert tags <= described.keys() and len(roots) == len(described)
+            uid = roots.find(f"{NATIVE}DicomAttribute[@keyword='SOPInstanceUID']/{NATIVE}Value")
+            assert uid is not None and [uid.text] == described["00080018"]["Value"]
+    assert ask(f"{server}/studies?PatientID=nobody", Accept=xml)[0] == 204
+
+
+def test_what_nobody_can_give_is_not_acceptable(filmroom, client, server: str, images) -> None:
+    dataset = pydicom.dcmread(images[0])
+    client.store_instances([dataset])
+    study = f"{server}/studies/{dataset.StudyInstanceUID}"
+    for kind in ("text/html", "application/dicom+xml", 'multipart/related; type="application/dicom+json"'):
+        for url in (f"{server}/studies", f"{study}/metadata"):
+            status, text, _ = ask(url, Accept=kind)
+            assert status == 406 and "dicom+xml" in json.loads(text)["error"]["next"], (kind, url)
+    for kind in ("*/*", "application/json", "application/*", f"text/html, {'application/dicom+json'}; q=0.1"):
+        assert ask(f"{study}/metadata", Accept=kind)[2]["content-type"] == "application/dicom+json", kind
+    assert ask(f"{server}/studies", body_of(images[0].read_bytes()), Accept='multipart/related; type="x/y"')[0] == 406
+
+
+def test_a_download_that_broke_off_goes_on(filmroom, client, server: str, images) -> None:
+    whole = images[0].read_bytes()
+    assert ask(f"{server}/studies", body_of(whole))[0] == 200
+    dataset = pydicom.dcmread(images[0])
+    uids = (dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID)
+    path = f"{server}/studies/{uids[0]}/series/{uids[1]}/instances/{uids[2]}"
+    status, begun, headers = ask(path, Range="bytes=0-999", Accept="application/dicom")
+    assert (status, begun, headers["content-range"]) == (206, whole[:1000], f"bytes 0-999/{len(whole)}")
+    tag = headers["etag"]
+    status, rest, headers = ask(path, Range="bytes=1000-", If_Range=tag, Accept="application/dicom")
+    assert (status, begun + rest, headers["content-length"]) == (206, whole, str(len(rest)))
+    assert ask(path, Range="bytes=1000-", If_Range='"another"', Accept="application/dicom")[:2] == (200, whole)
+    status, _, headers = ask(path, Range=f"bytes={len(whole)}-", Accept="application/dicom")
+    assert (status, headers["content-range"]) == (416, f"bytes */{len(whole)}")
+    status, text, headers = ask(path, Range="bytes=0-9")
+    assert status == 200 and parts_of(text, headers)[0][1] == whole
+
+    pixels = dataset.PixelData
+    for value in ("frames/1", "bulkdata/7FE00010"):
+        status, text, headers = ask(f"{path}/{value}", Range="bytes=-100", Accept="application/octet-stream")
+        assert (status, text) == (206, pixels[-100:]), value
+        assert headers["accept-ranges"] == "bytes"
+    assert client.retrieve_bulkdata(f"{path}/bulkdata/7FE00010", byte_range=(10, 19)) == [pixels[10:20]]
+    status, text, headers = ask(f"{path}/bulkdata/7FE00010", Range="bytes=10-19")
+    [(head, content)] = parts_of(text, headers)
+    assert status == 206 and f"Content-Range: bytes 10-19/{len(pixels)}" in head and content == pixels[10:20]
+
+
+def test_of_an_object_no_more_is_read_than_what_holds_the_part(filmroom, server: str, images) -> None:
+    """A damaged end is no harm to the beginning, and is found by whoever asks for it."""
+    dataset = pydicom.dcmread(images[0])
+    dataset.Rows = dataset.Columns = 256
+    dataset.PixelData = bytes(256 * 256 * 2)
+    out = BytesIO()
+    dataset.save_as(out, enforce_file_format=True)
+    assert ask(f"{server}/studies", body_of(out.getvalue()))[0] == 200
+    [sealed] = (file for file in (filmroom.room / "zones").rglob("*") if file.is_file())
+    data = bytearray(sealed.read_bytes())
+    data[-1] ^= 1
+    sealed.write_bytes(data)
+    path = f"{server}/studies/{dataset.StudyInstanceUID}/series/{dataset.SeriesInstanceUID}/instances/{dataset.SOPInstanceUID}"
+    assert ask(path, Range="bytes=20000-39999", Accept="application/dicom")[:2] == (206, out.getvalue()[20000:40000])
+    for wanted in ("bytes=-10", "bytes=0-"):
+        status, text, _ = ask(path, Range=wanted, Accept="application/dicom")
+        assert (status, json.loads(text)["error"]["code"]) == (500, "corrupt")
+
+
+def test_each_door_is_opened_for_itself(filmroom) -> None:
+    doors = ("--http", "127.0.0.1:0", "--dimse", "FILMROOM@127.0.0.1:0")
+    command = [sys.executable, "-m", "filmroom", "--room", str(filmroom.room), "serve", *doors]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert {process.stdout.readline().split()[0] for _ in doors[::2]} == {"http", "dimse"}
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    log = filmroom("audit", "show", "--json").json
+    assert {each["what"]["id"] for each in log if each["verb"] == "serve"} == {"http", "dimse"}
+
+
+def test_whoever_asks_for_what_cannot_be_given_is_in_the_log_as_sent_nothing(filmroom, client, server: str, images):
+    dataset = pydicom.dcmread(images[0])
+    client.store_instances([dataset])
+    path = f"{server}/studies/{dataset.StudyInstanceUID}"
+    lossy = 'multipart/related; type="application/dicom"; transfer-syntax=1.2.840.10008.1.2.4.90'
+    assert ask(path, Accept=lossy)[0] == 406
+    assert ask(path)[0] == 200
+    log = filmroom("audit", "show", "--json").json
+    outcomes = [each["outcome"] for each in log if each["verb"] == "retrieve"]
+    assert [each["state"] for each in outcomes] == ["opened", "closed", "opened", "closed"]
+    assert [(each["sent"], each["failed"]) for each in outcomes[1::2]] == [(0, 1), (1, 0)]
 
 
 def test_compressed_frames_go_out_as_stored_or_decoded(filmroom, server: str, pydicom_files: Path) -> None:

@@ -7,9 +7,11 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 import pydicom
@@ -24,9 +26,10 @@ from filmroom import wiring
 from filmroom.dicom.part10 import split
 from filmroom.dicom.walk import FAILURES
 from filmroom.dimse.config import Endpoint, Network, Peer, Service, Tls
-from filmroom.dimse.pull import Wanted, pull
+from filmroom.dimse.pull import Wanted, Window, pull
 from filmroom.dimse.serve import Door
 from filmroom.dimse.tls import calling
+from filmroom.errors import Unavailable
 from filmroom.flow.reception import Reception
 from filmroom.ids import Digest
 from filmroom.records import Outcome
@@ -314,38 +317,42 @@ def test_movescu_moves_to_storescp_and_the_log_says_so(listening, planted, tmp_p
     assert outcomes[-1]["sent"] == 6 and outcomes[-1]["failed"] == 0
 
 
-def test_storage_commitment_tells_what_is_there_from_what_is_not(listening, planted):
-    listening.room.receive([planted / "p4-1-1"], "folder")
-    here = pydicom.dcmread(planted / "p4-1-1")
+@contextmanager
+def commitment(here: Listening, *uids: str) -> Iterator[list[tuple[int | None, Dataset]]]:
+    """Ask for the room's commitment to these objects; yields the reports that come while the association is open."""
     reports: list[tuple[int | None, Dataset]] = []
 
     def report(event: evt.Event) -> tuple[int, None]:
         reports.append((event.event_type, event.event_information))
         return 0x0000, None
 
-    def ask(*uids: str) -> None:
-        wish = Dataset()
-        wish.TransactionUID = "1.2.3.4"
-        wish.ReferencedSOPSequence = []
-        for uid in uids:
-            item = Dataset()
-            item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = CTImageStorage, uid
-            wish.ReferencedSOPSequence.append(item)
-        ae = AE("SCU")
-        ae.add_requested_context("1.2.840.10008.1.20.1")
-        association = ae.associate(
-            "127.0.0.1", listening.port, ae_title="FILMROOM", evt_handlers=[(evt.EVT_N_EVENT_REPORT, report)]
-        )
-        answer, _ = association.send_n_action(wish, 1, "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1")
-        assert answer.Status == 0
-        count = len(reports)
-        until(lambda: len(reports) > count)
-        association.release()
+    wish = Dataset()
+    wish.TransactionUID = "1.2.3.4"
+    wish.ReferencedSOPSequence = []
+    for uid in uids:
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = CTImageStorage, uid
+        wish.ReferencedSOPSequence.append(item)
+    ae = AE("SCU")
+    ae.add_requested_context("1.2.840.10008.1.20.1")
+    association = ae.associate(
+        "127.0.0.1", here.port, ae_title="FILMROOM", evt_handlers=[(evt.EVT_N_EVENT_REPORT, report)]
+    )
+    answer, _ = association.send_n_action(wish, 1, "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1")
+    assert answer.Status == 0
+    yield reports
+    association.release()
 
-    ask(here.SOPInstanceUID)
-    ask(here.SOPInstanceUID, "1.2.3")
+
+def test_storage_commitment_tells_what_is_there_from_what_is_not(listening, planted):
+    listening.room.receive([planted / "p4-1-1"], "folder")
+    here = pydicom.dcmread(planted / "p4-1-1")
+    with commitment(listening, here.SOPInstanceUID) as reports:
+        until(lambda: reports)
     assert reports[0][0] == 1 and reports[0][1].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == here.SOPInstanceUID
-    assert reports[1][0] == 2 and reports[1][1].FailedSOPSequence[0].FailureReason == 0x0112
+    with commitment(listening, here.SOPInstanceUID, "1.2.3") as reports:
+        until(lambda: reports)
+    assert reports[0][0] == 2 and reports[0][1].FailedSOPSequence[0].FailureReason == 0x0112
 
 
 def test_two_senders_at_once_have_a_delivery_each(listening, planted):
@@ -484,19 +491,22 @@ def test_orthanc_pushes_to_the_room_gets_it_back_and_is_pulled_from(listening, a
     assert (again.complete, again.received) == (2, 0)
 
 
-def test_a_dead_series_or_study_stops_no_other_and_what_did_not_come_is_named(listening, planted):
-    """An archive that can send one of its two series only, and cannot list those of another study; then it is repaired."""
-    images = {file.name: pydicom.dcmread(file) for file in sorted(planted.glob("p[34]-*"))}
-    dead, silent = images["p3-1-1"].SeriesInstanceUID, images["p4-1-1"].StudyInstanceUID
-    is_broken = [True]
+@contextmanager
+def small_archive(
+    images: Sequence[Dataset], refused: Callable[[str, Dataset], int] = lambda verb, asked: 0
+) -> Iterator[tuple[Endpoint, Callable[[], None]]]:
+    """Another archive with these images, and how to make it go away.
+
+    `refused` says with which status it does not do what it is asked, 0 when it does.
+    """
 
     def find(event: evt.Event):
         asked = event.identifier
-        if is_broken[0] and asked.QueryRetrieveLevel == "SERIES" and asked.StudyInstanceUID == silent:
-            yield 0xA700, None
+        if refused("find", asked):
+            yield refused("find", asked), None
             return
         seen = set()
-        for image in images.values():
+        for image in images:
             answer = Dataset()
             for element in asked:
                 if element.keyword == "NumberOfSeriesRelatedInstances":
@@ -511,12 +521,12 @@ def test_a_dead_series_or_study_stops_no_other_and_what_did_not_come_is_named(li
                 yield 0xFF00, answer
 
     def get(event: evt.Event):
-        wanted = event.identifier.SeriesInstanceUID
-        if wanted == dead and is_broken[0]:
+        wanted = event.identifier
+        if refused("get", wanted):
             yield 1
-            yield 0xC001, None
+            yield refused("get", wanted), None
             return
-        chosen = [image for image in images.values() if image.SeriesInstanceUID == wanted]
+        chosen = [image for image in images if image.SeriesInstanceUID == wanted.SeriesInstanceUID]
         yield len(chosen)
         for image in chosen:
             yield 0xFF00, image
@@ -527,8 +537,25 @@ def test_a_dead_series_or_study_stops_no_other_and_what_did_not_come_is_named(li
     ae.add_supported_context(CTImageStorage, scu_role=True, scp_role=True)
     server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_FIND, find), (evt.EVT_C_GET, get)])
     assert server is not None
-    try:
-        endpoint = Endpoint("BROKEN", "127.0.0.1", server.server_address[1])
+    with ExitStack() as open_door:
+        open_door.callback(server.shutdown)
+        yield Endpoint("BROKEN", "127.0.0.1", server.server_address[1]), open_door.close
+
+
+def test_a_dead_series_or_study_stops_no_other_and_what_did_not_come_is_named(listening, planted):
+    """An archive that can send one of its two series only, and cannot list those of another study; then it is repaired."""
+    images = {file.name: pydicom.dcmread(file) for file in sorted(planted.glob("p[34]-*"))}
+    dead, silent = images["p3-1-1"].SeriesInstanceUID, images["p4-1-1"].StudyInstanceUID
+    is_broken = [True]
+
+    def refused(verb: str, asked: Dataset) -> int:
+        if not is_broken[0]:
+            return 0
+        if verb == "find":
+            return 0xA700 if asked.QueryRetrieveLevel == "SERIES" and asked.StudyInstanceUID == silent else 0
+        return 0xC001 if asked.SeriesInstanceUID == dead else 0
+
+    with small_archive(list(images.values()), refused) as (endpoint, _):
         wanted = Wanted(keys={"PatientID": "*"})
         pulled = pull(listening.ports, listening.reception, listening.network, endpoint, wanted)
         assert (pulled.complete, pulled.failed, pulled.received) == (1, 2, 3)
@@ -539,9 +566,133 @@ def test_a_dead_series_or_study_stops_no_other_and_what_did_not_come_is_named(li
         is_broken[0] = False
         again = pull(listening.ports, listening.reception, listening.network, endpoint, wanted)
         assert (again.complete, again.received, again.is_complete) == (4, 9, True)
-    finally:
-        server.shutdown()
-        server.server_close()
+
+
+@dataclass
+class Watch:
+    """A clock that somebody sets, and that does something whenever it is looked at."""
+
+    time: datetime = field(default_factory=lambda: datetime(2024, 1, 1, 5, 30).astimezone())
+    looked: Callable[[], None] = lambda: None
+
+    def now(self) -> datetime:
+        self.looked()
+        return self.time
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+def test_a_long_list_of_studies_is_not_asked_for_outside_the_window(listening, planted):
+    """The morning comes after the first question; whoever waits then is let on in the evening."""
+    watch, asked_at, waits = Watch(), [], []
+
+    def refused(verb: str, asked: Dataset) -> int:
+        asked_at.append(watch.time.hour)
+        watch.time = watch.time.replace(hour=7)
+        return 0
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        watch.time = watch.time.replace(hour=23)
+
+    images = [pydicom.dcmread(file) for file in sorted(planted.glob("p[12]-*"))]
+    wanted = Wanted(keys={"PatientID": "*"}, window=Window.parse("22:00-06:00"))
+    with small_archive(images, refused) as (endpoint, _):
+        ports = replace(listening.ports, clock=watch)
+        listed = pull(ports, listening.reception, listening.network, endpoint, wanted, wait=wait)
+    assert listed.is_complete and waits
+    assert asked_at[:3] == [5, 23, 23]  # which studies, and the series of either
+
+
+def test_an_archive_that_is_gone_ends_the_pull_with_a_word(listening, planted):
+    images = [pydicom.dcmread(file) for file in sorted(planted.glob("p*-1-1"))]
+    with small_archive(images) as (endpoint, go_away):
+        watch = Watch()
+        looks: list[int] = []
+
+        def looked() -> None:
+            looks.append(1)
+            if len(looks) == 3:  # once for the studies, once for the first of five
+                go_away()
+
+        watch.looked = looked
+        wanted = Wanted(keys={"PatientID": "*"}, window=Window.parse("00:00-23:59"))
+        ports = replace(listening.ports, clock=watch)
+        with pytest.raises(Unavailable, match="does not answer any more"):
+            pull(ports, listening.reception, listening.network, endpoint, wanted)
+    assert len(looks) == 5
+
+
+def test_an_object_over_the_limit_is_not_pulled_and_the_others_are(listening, planted):
+    images = [pydicom.dcmread(file) for file in sorted(planted.glob("p0-1-*"))]
+    images[1].Rows = images[1].Columns = 1024
+    images[1].PixelData = bytes(2 * 1024 * 1024)
+    with small_archive(images) as (endpoint, _):
+        network = replace(listening.network, max_object=2**20)
+        pulled = pull(listening.ports, listening.reception, network, endpoint, Wanted(keys={"PatientID": "*"}))
+    [series] = pulled.series
+    assert (series.state, series.here, series.missing) == ("incomplete", 2, 1)
+    assert set(listening.outcomes()) == {images[0].SOPInstanceUID, images[2].SOPInstanceUID}
+
+
+def retrievals(here: Listening):
+    """What the audit log says of retrievals."""
+    leaves = json.loads(json.dumps([line.entry for line in here.room.audit()]))
+    return [leaf["outcome"] for leaf in leaves if leaf["what"].get("kind") == "retrieval"]
+
+
+def test_a_retrieval_that_finds_nothing_or_reaches_nobody_is_closed_in_the_log(
+    listening, planted, tmp_path, free_ports
+):
+    listening.room.receive(sorted(planted.glob("p0-*")), "folder")
+    listening.add("GONE", *free_ports(1))
+    study = pydicom.dcmread(planted / "p0-1-1").StudyInstanceUID
+    call = ("-S", "-aet", "SCU", "-aec", "FILMROOM", "127.0.0.1", listening.port, "-k", "QueryRetrieveLevel=STUDY")
+    listening.dcmtk("getscu", *call, "-od", tmp_path, "-k", "StudyInstanceUID=1.2.3", status=None)
+    until(lambda: len(retrievals(listening)) == 2)
+    listening.dcmtk("movescu", *call, "-aem", "GONE", "-k", f"StudyInstanceUID={study}", status=None)
+    until(lambda: len(retrievals(listening)) == 4)
+    nothing, reached = retrievals(listening)[1::2]
+    assert (nothing["state"], nothing["sent"], nothing["failed"]) == ("closed", 0, 0)
+    assert (reached["state"], reached["sent"], reached["failed"]) == ("closed", 0, 6)
+
+
+def test_a_retrieval_by_hand_is_closed_in_the_log_when_it_fails(listening, planted):
+    listening.room.receive([planted / "p0-1-1"], "folder")
+    study = pydicom.dcmread(planted / "p0-1-1").StudyInstanceUID
+    with pytest.raises(OSError, match="disk"), listening.room.retrieve([study], to="files"):
+        raise OSError("the disk is full")
+    assert [each["state"] for each in retrievals(listening)] == ["opened", "closed"]
+
+
+def test_a_peer_that_wants_tls_is_not_called_in_plain_text(listening, planted):
+    """Neither with objects nor with a report, which comes over the association that asked for it instead."""
+    here = pydicom.dcmread(planted / "p0-1-1")
+    listening.room.receive([planted / "p0-1-1"], "folder")
+    with socket.create_server(("127.0.0.1", 0)) as trap:
+        endpoint = Endpoint("SCU", "127.0.0.1", trap.getsockname()[1])
+        listening.peers["SCU"] = Peer(title="SCU", source="scu", may=EVERYTHING, endpoint=endpoint, tls=True)
+        call = ("-S", "-aet", "SCU", "-aec", "FILMROOM", "127.0.0.1", listening.port, "-k", "QueryRetrieveLevel=STUDY")
+        listening.dcmtk("movescu", *call, "-aem", "SCU", "-k", f"StudyInstanceUID={here.StudyInstanceUID}", status=None)
+        with commitment(listening, here.SOPInstanceUID) as reports:
+            until(lambda: reports)
+        trap.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            trap.accept()
+    assert reports[0][0] == 1
+
+
+def test_a_request_for_commitment_is_answered_before_anything_is_looked_up(listening, planted):
+    """While nobody can write down what becomes of it, the answer comes all the same, and the report later."""
+    listening.room.receive([planted / "p4-1-1"], "folder")
+    with ExitStack() as stack:
+        with listening.ports.catalog.write():
+            uid = pydicom.dcmread(planted / "p4-1-1").SOPInstanceUID
+            reports = stack.enter_context(commitment(listening, uid))
+            assert not reports
+        until(lambda: reports)
+    assert reports[0][0] == 1
 
 
 def test_over_tls_only_who_has_the_authority_s_certificate_gets_in(tmp_path, planted):

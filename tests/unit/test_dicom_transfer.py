@@ -21,6 +21,7 @@ from filmroom.ports import Ports
 from filmroom.prepare import frames as prepare
 from filmroom.web import wado
 from filmroom.web.media import parse_accept
+from filmroom.web.ranges import Asked
 from filmroom.wiring import init, open_room
 
 NATIVE = {"implicit": "1.2.840.10008.1.2", "explicit": "1.2.840.10008.1.2.1", "big": "1.2.840.10008.1.2.2"}
@@ -144,9 +145,9 @@ def test_several_decoded_frames_are_one_answer(ports: Ports) -> None:
     with Reception(ports) as reception:
         delivery = reception.open("test")
         reception.take(delivery, Arrived("a", encode(multi_frame("j2k"))))
-    retrieval, (held,) = wado.locate(ports, study="2.25.5")
+    retrieval = wado.locate(ports, study="2.25.5")
     accepted = parse_accept('multipart/related; type="application/octet-stream"')
-    answer = wado.frames(retrieval, held, [1, 2, 4], accepted)
+    answer = wado.frames(retrieval, retrieval.objects[0], [1, 2, 4], accepted, Asked())
     boundary = answer.headers["content-type"].rpartition("boundary=")[2].strip('"').encode()
     bodies = [part.partition(b"\r\n\r\n")[2][:-2] for part in bytes(answer.body).split(b"--" + boundary)[1:-1]]
     assert bodies == [PICTURES[at].tobytes() for at in (0, 1, 3)]

@@ -19,11 +19,11 @@ from filmroom.dimse.config import Endpoint, Network, Peer, Service, Tls, read_ne
 from filmroom.dimse.find import answers, question, uids
 from filmroom.dimse.pull import Window, keys_of
 from filmroom.dimse.send import contexts_for
-from filmroom.dimse.serve import is_storage
+from filmroom.dimse.serve import call_options, is_storage
 from filmroom.errors import Invalid
-from filmroom.flow.retrieve import Held
+from filmroom.flow.search import Page
 from filmroom.ids import Digest
-from filmroom.records import Level, Value
+from filmroom.records import InstanceState, Level, StoredInstance, Value
 
 
 def received(identifier: Dataset) -> Dataset:
@@ -102,6 +102,7 @@ def test_a_peer_may_store_only_unless_more_is_said_and_calls_from_its_own_addres
         "[dimse.peers.A]\nmay = 'store'",
         "[dimse.tls]\nkey = 'a'",
         "[dimse]\npeers = 1",
+        "[dimse.peers.A]\naddress = '10.0.0.5:104'\ntls = true",
         "=",
     ],
 )
@@ -139,11 +140,12 @@ def test_an_apostrophe_is_a_letter_and_an_underscore_is_no_wild_card() -> None:
     identifier.SeriesDescription = "it's_*"
     identifier.Modality = "ct"
     asked = question(received(identifier))
-    assert asked.where == "modality = 'CT' AND series_description LIKE 'it''s_%'"
-    rows: list[dict[str, Value]] = [
+    assert asked.where == "(modality = 'CT') AND (series_description LIKE 'it''s_%')"
+    rows: tuple[dict[str, Value], ...] = tuple(
         {"series_description": text, "series_uid": "1"} for text in ("it's_a", "it's a", "it's_")
-    ]
-    assert [each.SeriesDescription for each in answers(asked, rows, "AE")] == ["it's_a", "it's_"]
+    )
+    page = Page(level=Level.SERIES, rows=rows, is_last=True, series={}, instances={}, modalities={})
+    assert [each.SeriesDescription for each in answers(asked, page, "AE")] == ["it's_a", "it's_"]
 
 
 def test_a_name_makes_a_search_hopeless_and_an_unknown_key_incomplete() -> None:
@@ -176,6 +178,28 @@ def test_a_retrieval_names_its_level_s_keys() -> None:
         uids(received(identifier))
 
 
+def test_a_list_of_a_hundred_long_uids_is_read_whole_and_a_key_too_long_to_read_is_refused() -> None:
+    listed = [f"1.2.3.{'9' * 50}.{number}" for number in range(100)]
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = "IMAGE"
+    identifier.SOPInstanceUID = listed
+    assert uids(received(identifier)) == (Level.INSTANCE, listed)
+    compile_where(question(received(identifier)).where, Level.INSTANCE)
+    identifier.SOPInstanceUID = [f"{uid}.{more}" for uid in listed for more in range(30)]
+    for read in (question, uids):
+        with pytest.raises(Invalid):
+            read(received(identifier))
+
+
+def test_a_peer_that_wants_tls_is_never_called_without(tmp_path: Path) -> None:
+    peer = Peer(title="PACS", source="pacs", tls=True)
+    missing = Tls(certificate=tmp_path / "none.pem", key=tmp_path / "none.key")
+    for network in (Network(), Network(tls=missing)):
+        with pytest.raises(Invalid):
+            call_options(network, peer)
+    assert "tls_args" not in call_options(Network(), Peer(title="PACS", source="pacs"))
+
+
 def test_storage_is_every_image_class_and_every_private_one_but_no_other_service() -> None:
     assert is_storage("1.2.840.10008.5.1.4.1.1.2") and is_storage("1.2.840.113619.4.27")
     assert is_storage("1.2.840.10008.5.1.4.1.1.999.1")
@@ -185,7 +209,18 @@ def test_storage_is_every_image_class_and_every_private_one_but_no_other_service
 
 def test_a_destination_is_offered_each_syntax_apart_and_at_most_128_contexts() -> None:
     objects = [
-        Held(Digest("0" * 64), "s", f"1.2.{number}", f"1.3.{number}", "1.2.840.10008.1.2.1", 1, "1.4", "1.5")
+        StoredInstance(
+            digest=Digest("0" * 64),
+            size_bytes=1,
+            subject="s",
+            study_uid="1.4",
+            series_uid="1.5",
+            sop_uid=f"1.3.{number}",
+            sop_class=f"1.2.{number}",
+            transfer_syntax="1.2.840.10008.1.2.1",
+            modality="",
+            state=InstanceState.CURRENT,
+        )
         for number in range(100)
     ]
     contexts = contexts_for(objects)

@@ -94,6 +94,7 @@ def holding(value: str) -> list[Any]:
             series_uid=value,
             sop_uid=value,
             sop_class="1.2",
+            transfer_syntax="1.2",
             modality="CT",
             state=records.InstanceState.CURRENT,
         ),

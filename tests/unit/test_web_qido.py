@@ -12,7 +12,7 @@ from filmroom.web import qido
 
 
 def where(*parameters: tuple[str, str]) -> str:
-    return qido.read(Level.STUDY, {}, parameters).where
+    return qido.read({}, parameters).where
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ KEYS = ["PatientID", "00100020", "StudyDescription", "ImageType", "Modality", "S
 @given(st.lists(st.tuples(st.sampled_from(KEYS), st.text(max_size=30)), max_size=4))
 def test_any_value_is_a_condition_of_the_closed_language_or_refused(parameters: list[tuple[str, str]]) -> None:
     try:
-        condition = qido.read(Level.INSTANCE, {"StudyInstanceUID": "1' OR '1' = '1"}, parameters).where
+        condition = qido.read({"StudyInstanceUID": "1' OR '1' = '1"}, parameters).where
     except Invalid:
         return
     try:
@@ -83,6 +83,6 @@ def test_a_text_reaches_the_database_as_it_was_written(text: str) -> None:
 
 
 def test_limits_are_capped_and_fuzzy_matching_is_answered_with_a_warning() -> None:
-    search = qido.read(Level.STUDY, {}, [("limit", "99999999"), ("offset", "5"), ("fuzzymatching", "true")])
+    search = qido.read({}, [("limit", "99999999"), ("offset", "5"), ("fuzzymatching", "true")])
     assert (search.limit, search.offset) == (qido.MAX_LIMIT, 5)
     assert "fuzzy" in search.warnings[0]

@@ -114,7 +114,13 @@ def compile_where(where: str, level: Level) -> ColumnElement[bool]:
 
 
 def compile_query(
-    where: str, level: Level, *, chosen: Sequence[str] = (), order: str | None = None, limit: int | None = None
+    where: str,
+    level: Level,
+    *,
+    chosen: Sequence[str] = (),
+    order: str | None = None,
+    limit: int | None = None,
+    offset: int = 0,
 ) -> Select[*tuple[Any, ...]]:
     """Return the statement for a row for each entity of `level`: columns of the level and above, in their own names.
 
@@ -135,11 +141,11 @@ def compile_query(
         by = _sql(_visible(name, level))
         statement = statement.order_by((by.desc() if "desc" in direction.lower() else by.asc()).nulls_last())
     statement = statement.order_by(*entity_order(level))
-    if limit is None:
-        return statement
-    if limit < 0:
-        raise Invalid("a limit cannot be negative", "leave it out for all rows")
-    return statement.limit(min(limit, _MAX_INT))
+    if (limit is not None and limit < 0) or offset < 0:
+        raise Invalid("a limit or an offset cannot be negative", "leave it out for all rows")
+    if offset:
+        statement = statement.offset(min(offset, _MAX_INT))
+    return statement if limit is None else statement.limit(min(limit, _MAX_INT))
 
 
 def entity_order(level: Level) -> list[ColumnElement[str]]:

@@ -4,7 +4,7 @@ import gc
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -110,20 +110,15 @@ def retrieve(
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()):
         raise Invalid("the folder is not empty", "name a new one")
-    with session.open() as room:
-        retrieval = room.retrieve(uids, level=level, to="files")
-        sent = failed = 0
-        for held in retrieval.objects:
-            try:
-                (out / f"{held.digest.hex}.dcm").write_bytes(retrieval.content(held))
-            except FilmroomError:
-                failed += 1
-            else:
-                sent += 1
-        retrieval.finish(sent=sent, failed=failed)
+    with session.open() as room, room.retrieve(uids, level=level, to="files") as retrieval:
+        for stored in retrieval.objects:
+            with suppress(FilmroomError):
+                (out / f"{stored.digest.hex}.dcm").write_bytes(retrieval.content(stored))
+                retrieval.sent += 1
     if not retrieval.objects:
         raise NotFound("the room has no current object with these UIDs", "`filmroom query` finds what there is")
-    session.answer({"written": sent, "failed": failed, "out": str(out)})
+    failed = len(retrieval.objects) - retrieval.sent
+    session.answer({"written": retrieval.sent, "failed": failed, "out": str(out)})
     return FAILED if failed else DONE
 
 

@@ -63,3 +63,6 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 BY_NAME = {column.name: column for column in COLUMNS}
+
+UPPER = frozenset({"body_part", "sex", "modality", "laterality"})
+"""Columns of codes, which are kept in upper case."""

@@ -15,7 +15,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from filmroom.dicom import values, walk
-from filmroom.dicom.attributes import COLUMNS
+from filmroom.dicom.attributes import COLUMNS, UPPER
 from filmroom.dicom.windows import Lengthy, Window
 from filmroom.errors import Unreadable
 from filmroom.ids import Digest
@@ -34,7 +34,6 @@ _SYNTAX = "TransferSyntaxUID"
 _TAGS = {column.dicom: Tag(column.dicom) for column in COLUMNS if column.dicom and column.dicom != _SYNTAX}
 _PIXEL_TAGS = (Tag("PixelData"), Tag("FloatPixelData"), Tag("DoubleFloatPixelData"))
 _NATIVE = frozenset({walk.IMPLICIT_LITTLE, walk.EXPLICIT_LITTLE, walk.EXPLICIT_BIG, walk.DEFLATED, walk.GE_PRIVATE})
-_UPPER = frozenset({"body_part", "sex", "modality", "laterality"})
 
 # How many samples a pixel takes in native pixel data when chroma is subsampled (PS3.3 C.7.6.3.1.2).
 _SUBSAMPLED = {"YBR_FULL_422": 2.0, "YBR_PARTIAL_422": 2.0, "YBR_PARTIAL_420": 1.5}
@@ -241,7 +240,7 @@ def _value(column: Column, element: walk.Element, encodings: Sequence[str]) -> V
             return values.day(values.text(element, encodings) or "")
         case ColumnType.TEXT:
             text = values.text(element, encodings)
-            return text.upper() if text and column.name in _UPPER else text
+            return text.upper() if text and column.name in UPPER else text
 
 
 def _check_pixels(

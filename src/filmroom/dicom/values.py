@@ -72,15 +72,15 @@ def is_blank(element: Element) -> bool:
     return not value if vr_of(element) in _SIZES else not value.strip(b" \0")
 
 
-def text(element: Element | None, encodings: Sequence[str]) -> str | None:
-    """Return the value as stripped text without control characters, "" when empty, None when it is too long.
+def text(element: Element | None, encodings: Sequence[str], *, limit: int = MAX_TEXT) -> str | None:
+    """Return the value as stripped text without control characters, "" when empty, None over `limit` characters.
 
     Several values stay joined by a backslash. Bytes that the character set does not have become U+FFFD.
     """
     value = raw_value(element)
     if not value:
         return ""
-    if len(value) > 4 * MAX_TEXT:
+    if len(value) > 4 * limit:
         return None
     if value.isascii() and b"\x1b" not in value:
         whole = value.decode("ascii")
@@ -91,7 +91,7 @@ def text(element: Element | None, encodings: Sequence[str]) -> str | None:
             whole = value.decode("ascii", "replace")
     parts = (part.translate(_CONTROL).strip() for part in whole.split("\\"))
     joined = "\\".join(parts).rstrip("\\")
-    return joined if len(joined) <= MAX_TEXT else None
+    return joined if len(joined) <= limit else None
 
 
 def numbers(element: Element | None) -> list[float | int] | None:

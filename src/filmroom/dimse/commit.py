@@ -1,7 +1,7 @@
 """Storage commitment, push model (PS3.4 annex J): does the room answer for these objects?
 
-The request is answered at once, the report comes after it: over a new association when the peer's address is known,
-else over the one that asked (both are allowed, PS3.4 J.3.3).
+The request is answered at once; then the objects are looked up, and the report follows: over a new association when the
+peer's address is known, else over the one that asked (both are allowed, PS3.4 J.3.3).
 """
 
 from collections.abc import Sequence

@@ -109,8 +109,11 @@ def read_network(folder: Path) -> Network:
     words = _table(table, "dimse", known)
     peers = _table(words.get("peers", {}), "dimse.peers", None)
     default = Network()
+    known_peers = {title: _peer(title, each) for title, each in peers.items()}
+    if "tls" not in words and any(peer.tls for peer in known_peers.values()):
+        raise Invalid("a peer is called over TLS, and there is no certificate to show", "write [dimse.tls]")
     return Network(
-        peers={title: _peer(title, each) for title, each in peers.items()},
+        peers=known_peers,
         max_associations=_number(words, "max_associations", default.max_associations, 1, 1000),
         max_pdu=_number(words, "max_pdu", default.max_pdu, 0, 2**31),
         max_object=_number(words, "max_object_mib", default.max_object // _MIB, 1, 2**20) * _MIB,

@@ -1,7 +1,7 @@
 """C-FIND in the Study Root information model (PS3.4 C.6.2): identifiers become conditions, rows become identifiers.
 
-Every matching key that the catalog has a column for becomes a term of the closed query language; wild cards that the
-language cannot say exactly are matched again on the rows. A key without a column is not matched and comes back empty,
+Every matching key that the catalog has a column for becomes a condition (`catalog.matching`); what the query language
+cannot say exactly is matched again on the rows. A key without a column is not matched and comes back empty,
 and the status says so (0xFF01). Patient Name is no column of a film room: a search for a name finds nothing, because
 the whole archive would be the wrong answer.
 """
@@ -13,23 +13,25 @@ from dataclasses import dataclass
 from pydicom.datadict import dictionary_VR, keyword_for_tag
 from pydicom.dataset import Dataset
 
+from filmroom.catalog import matching
 from filmroom.dicom import values
-from filmroom.dicom.attributes import BY_NAME, COLUMNS
+from filmroom.dicom.attributes import BY_NAME
 from filmroom.dicom.walk import FAILURES, is_uid
 from filmroom.errors import Invalid
-from filmroom.records import Column, ColumnType, Level, Value
+from filmroom.flow.search import Page
+from filmroom.records import ColumnType, Level, Value
 
 LEVELS = {"STUDY": Level.STUDY, "SERIES": Level.SERIES, "IMAGE": Level.INSTANCE}
 
 _ORDER = (Level.PATIENT, Level.STUDY, Level.SERIES, Level.INSTANCE)
 _UNIQUE = {Level.STUDY: "study_uid", Level.SERIES: "series_uid", Level.INSTANCE: "sop_uid"}
-_COLUMNS = {column.dicom: column for column in COLUMNS if column.dicom and column.name != "age_years"}
 _RELATED: dict[str, tuple[Level, Level]] = {
     "ModalitiesInStudy": (Level.STUDY, Level.SERIES),
     "NumberOfStudyRelatedSeries": (Level.STUDY, Level.SERIES),
     "NumberOfStudyRelatedInstances": (Level.STUDY, Level.INSTANCE),
     "NumberOfSeriesRelatedInstances": (Level.SERIES, Level.INSTANCE),
 }
+_MAX_KEY = 100_000
 _OWN = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet", "RetrieveAETitle", "InstanceAvailability"})
 _NAMES = frozenset({"PatientName", "OtherPatientNames", "PatientBirthName"})
 
@@ -42,7 +44,7 @@ class Question:
     where: str
     select: tuple[str, ...]
     wanted: tuple[str, ...]
-    related: tuple[Level, ...]
+    below: tuple[Level, ...]
     patterns: Mapping[str, re.Pattern[str]]
     is_complete: bool
     is_hopeless: bool
@@ -58,44 +60,47 @@ def question(identifier: Dataset) -> Question:
     terms: list[str] = []
     patterns: dict[str, re.Pattern[str]] = {}
     select = {_UNIQUE[each] for each in above if each in _UNIQUE}
-    related: set[Level] = set()
+    below: set[Level] = set()
     is_complete, is_hopeless = True, False
     for keyword, text in keys.items():
-        column = _COLUMNS.get("Modality" if keyword == "ModalitiesInStudy" else keyword)
+        column = matching.COLUMN_OF.get(keyword)
+        is_alias = column is not None and column.dicom != keyword
+        in_row = column is not None and column.level in above and not is_alias
         if keyword in _RELATED and _RELATED[keyword][0] is level:
-            related.add(_RELATED[keyword][1])
-        elif column is not None and column.level in above:
+            below.add(_RELATED[keyword][1])
+        elif column is not None and in_row:
             select.add(column.name)
         elif keyword not in _OWN:
             is_complete = False
-        if keyword in _OWN or text in ("", "*"):
+        if keyword in _OWN or matching.is_universal(text):
             continue
         if keyword in _NAMES:
             is_hopeless = True
-        elif column is not None and (column.level in above or keyword == "ModalitiesInStudy"):
-            term = _term(column, text)
-            is_hopeless = is_hopeless or term is None
-            if term:
-                terms.append(term)
-            if _is_wild(column, text) and column.level in above:
-                patterns[column.name] = _pattern(_as_stored(column, text))
+        elif column is not None and (in_row or is_alias):
+            try:
+                terms.append(f"({matching.condition(column, text)})")
+            except Invalid:
+                is_hopeless = True  # no stored value is equal to what is none
+            exact = matching.pattern(column, text)
+            if exact and in_row:
+                patterns[column.name] = exact
     return Question(
         level=level,
         where=" AND ".join(terms),
         select=tuple(sorted(select)),
         wanted=tuple(keyword for keyword in keys if keyword not in _OWN),
-        related=tuple(sorted(related)),
+        below=tuple(sorted(below)),
         patterns=patterns,
         is_complete=is_complete,
         is_hopeless=is_hopeless,
     )
 
 
-def answers(asked: Question, rows: list[dict[str, Value]], title: str) -> Iterator[Dataset]:
+def answers(asked: Question, page: Page, title: str) -> Iterator[Dataset]:
     """Yield a response identifier for each row that matches; `title` is the AE that the objects are retrieved from."""
-    for row in rows:
+    for row in page.rows:
         if all(pattern.match(str(row.get(name) or "")) for name, pattern in asked.patterns.items()):
-            yield _answer(asked, row, title)
+            yield _answer(asked, page, row, title)
 
 
 def uids(identifier: Dataset) -> tuple[Level, list[str]]:
@@ -111,12 +116,15 @@ def uids(identifier: Dataset) -> tuple[Level, list[str]]:
 
 
 def _keys(identifier: Dataset) -> Iterator[tuple[str, str]]:
-    """Yield the keys by keyword with their text, "" for what cannot be read as text; private ones are left out."""
+    """Yield the keys by keyword with their text, "" for sequences; private ones are left out. Raises Invalid."""
     encodings = _encodings(identifier)
     for tag in sorted(identifier.keys()):
         keyword = keyword_for_tag(tag)
         if keyword:
-            yield keyword, values.text(identifier.get_item(tag), encodings) or ""
+            text = values.text(identifier.get_item(tag), encodings, limit=_MAX_KEY)
+            if text is None:
+                raise Invalid("a key is too long", f"use at most {_MAX_KEY} characters, or ask in parts")
+            yield keyword, text
 
 
 def _encodings(identifier: Dataset) -> list[str]:
@@ -127,65 +135,9 @@ def _encodings(identifier: Dataset) -> list[str]:
     return [names] if isinstance(names, str) else list(names)
 
 
-def _term(column: Column, text: str) -> str | None:
-    """Return the condition for one key, None when no stored value can satisfy it, "" when every value does."""
-    match column.type:
-        case ColumnType.DATE:
-            return _dates(column.name, text)
-        case ColumnType.INTEGER | ColumnType.REAL:
-            number = text.strip()
-            return f"{column.name} = {number}" if re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", number) else None
-        case ColumnType.TEXT:
-            text = _as_stored(column, text)
-            if _is_list(column) and "\\" in text:
-                return f"{column.name} IN ({', '.join(_quote(each) for each in text.split(chr(92)) if each)})"
-            if _is_wild(column, text):
-                return f"{column.name} LIKE {_quote(text.replace('*', '%').replace('?', '_'))}"
-            return f"{column.name} = {_quote(text)}"
-
-
-def _dates(name: str, text: str) -> str | None:
-    """Return a condition for a date or a range of dates (PS3.4 C.2.2.2.5)."""
-    first, dash, last = text.partition("-")
-    if not dash:
-        day = values.day(first.strip())
-        return f"{name} = '{day}'" if day else None
-    terms = []
-    for sign, written in ((">=", first.strip()), ("<=", last.strip())):
-        day = values.day(written)
-        if written and not day:
-            return None
-        if day:
-            terms.append(f"{name} {sign} '{day}'")
-    return " AND ".join(terms)
-
-
-def _is_list(column: Column) -> bool:
-    return dictionary_VR(column.dicom) == "UI" or column.name == "modality"
-
-
-def _is_wild(column: Column, text: str) -> bool:
-    is_text = column.type is ColumnType.TEXT and dictionary_VR(column.dicom) != "UI"
-    return is_text and ("*" in text or "?" in text)
-
-
-def _as_stored(column: Column, text: str) -> str:
-    """Codes are stored in upper case, and a text without what pads it."""
-    return text.upper() if dictionary_VR(column.dicom) == "CS" else text
-
-
-def _pattern(text: str) -> re.Pattern[str]:
-    parts = (".*" if each == "*" else "." if each == "?" else re.escape(each) for each in re.sub(r"\*+", "*", text))
-    return re.compile("".join(parts) + r"\Z", re.DOTALL)
-
-
-def _quote(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _answer(asked: Question, row: Mapping[str, Value], title: str) -> Dataset:
+def _answer(asked: Question, page: Page, row: Mapping[str, Value], title: str) -> Dataset:
     answer = Dataset()
-    texts = {keyword: _value(keyword, row) for keyword in asked.wanted}
+    texts = {keyword: _value(keyword, page, row) for keyword in asked.wanted}
     if not all(text.isascii() for text in texts.values()):
         answer.SpecificCharacterSet = "ISO_IR 192"
     answer.QueryRetrieveLevel = next(name for name, level in LEVELS.items() if level is asked.level)
@@ -202,12 +154,10 @@ def _answer(asked: Question, row: Mapping[str, Value], title: str) -> Dataset:
     return answer
 
 
-def _value(keyword: str, row: Mapping[str, Value]) -> str:
+def _value(keyword: str, page: Page, row: Mapping[str, Value]) -> str:
     if keyword in _RELATED:
-        if keyword == "ModalitiesInStudy":
-            return str(row.get("related_modalities", ""))
-        return str(row.get(f"related_{_RELATED[keyword][1]}", ""))
-    column = _COLUMNS.get(keyword)
+        return _related(keyword, page, row)
+    column = matching.COLUMN_OF.get(keyword)
     value = row.get(column.name) if column is not None else None
     if column is None or value is None:
         return ""
@@ -218,3 +168,13 @@ def _value(keyword: str, row: Mapping[str, Value]) -> str:
             return f"{float(value):.10g}"
         case ColumnType.INTEGER | ColumnType.TEXT:
             return str(value)
+
+
+def _related(keyword: str, page: Page, row: Mapping[str, Value]) -> str:
+    level, below = _RELATED[keyword]
+    if level is not page.level:
+        return ""
+    uid = str(row[_UNIQUE[level]])
+    if keyword == "ModalitiesInStudy":
+        return "\\".join(page.modalities.get(uid, ()))
+    return str((page.series if below is Level.SERIES else page.instances)[uid])

@@ -1,8 +1,8 @@
 """pull: ask another archive what it has, fetch it series by series, and say what did not come.
 
 There is no list of work on disk: what is here is in the catalog, so a run that was stopped, or failed, or is repeated a
-year later fetches only what is missing. One dead series never stops the others. Objects come over C-GET on this
-association, or over C-MOVE to a listener of this room (`filmroom serve`).
+year later fetches only what is missing. One dead series never stops the others; an archive that is gone does. Objects
+come over C-GET on this association, or over C-MOVE to a listener of this room (`filmroom serve`).
 """
 
 import threading
@@ -22,10 +22,10 @@ from filmroom.dicom import values, walk
 from filmroom.dicom.attributes import COLUMNS
 from filmroom.dicom.part10 import header
 from filmroom.dimse.config import Endpoint, Network, Peer
-from filmroom.dimse.intake import Intake, status
+from filmroom.dimse.intake import REFUSED, TOO_LARGE, Intake, status
 from filmroom.dimse.serve import FIND, GET, MOVE, application, call_options
-from filmroom.dimse.wire import hush
-from filmroom.errors import FilmroomError, Invalid, Unavailable
+from filmroom.dimse.wire import Measure, hush
+from filmroom.errors import Invalid, Unavailable
 from filmroom.flow.reception import Reception
 from filmroom.flow.retrieve import series as in_the_room
 from filmroom.ports import Ports
@@ -40,6 +40,8 @@ _IMAGE_KEYS = frozenset(column.dicom for column in COLUMNS if column.level is Le
 _PENDING = frozenset({0xFF00, 0xFF01})
 _AT_ONCE = 100
 _NOW_AND_THEN = 30.0
+_ENOUGH = 3
+"""After so many calls in a row that reach nobody, the other archive is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class _Failed(Exception):
 
 
 class _Remote:
-    """The other archive, asked over one association a question."""
+    """The other archive, asked over one association a question. Every question raises Unavailable when it is gone."""
 
     def __init__(self, network: Network, endpoint: Endpoint, title: str) -> None:
         self._ae: AE = application(network, title)
@@ -125,6 +127,7 @@ class _Remote:
         self._peer = known or Peer(title=endpoint.title, source=f"pull:{endpoint.title}")
         self._endpoint = endpoint
         self._network = network
+        self._in_vain = 0
 
     @property
     def source(self) -> str:
@@ -147,11 +150,13 @@ class _Remote:
             _end(association)
         return found
 
-    def get(self, keys: Mapping[str, str], classes: Sequence[str], store: Callable[[Event], Dataset]) -> str:
+    def get(self, keys: Mapping[str, str], classes: Sequence[str], store: Callable[[Event, Measure], Dataset]) -> str:
         """Fetch over C-GET; return "" or the code of what went wrong. Raises _Failed when it cannot be asked."""
+        measure = Measure(self._network.max_object)
+        handlers: list[evt.EventHandlerType] = [(evt.EVT_PDU_RECV, measure.look), (evt.EVT_C_STORE, store, [measure])]
         contexts = [build_context(GET), *_proposals(classes)]
         roles = [build_role(uid, scu_role=False, scp_role=True) for uid in classes]
-        association = self._call(contexts, ext_neg=roles, handlers=[(evt.EVT_C_STORE, store)])
+        association = self._call(contexts, ext_neg=roles, handlers=handlers)
         try:
             answers = association.send_c_get(_identifier(keys), GET)
             return _last("get", [answer for answer, _ in answers])
@@ -178,12 +183,19 @@ class _Remote:
         handlers: Sequence[evt.EventHandlerType] = (),
     ) -> Association:
         options = call_options(self._network, self._peer)
-        options["evt_handlers"] = [*options["evt_handlers"], *handlers]  # type: ignore[misc]
+        heard: list[Event] = []
+        answered = [(evt.EVT_ACCEPTED, heard.append), (evt.EVT_REJECTED, heard.append)]
+        options["evt_handlers"] = [*options["evt_handlers"], *answered, *handlers]  # type: ignore[misc]
         options["contexts"], options["ext_neg"] = contexts, list(ext_neg)
         association = self._ae.associate(self._endpoint.host, self._endpoint.port, **options)  # type: ignore[arg-type]
-        if not association.is_established:
-            raise _Failed("association-rejected" if association.is_rejected else "not-reachable")
-        return association
+        self._in_vain = 0 if heard else self._in_vain + 1
+        if association.is_established:
+            return association
+        if self._in_vain == _ENOUGH:
+            raise Unavailable(f"{self._endpoint} does not answer any more", "pull again later: what came is in")
+        if not heard:
+            raise _Failed("not-reachable")
+        raise _Failed("association-rejected" if association.is_rejected else "service-refused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,16 +221,23 @@ def pull(
     *,
     wait: Callable[[float], object] | None = None,
 ) -> Pulled:
-    """Fetch what matches and is not here. Raises Unavailable when the archive cannot be asked what it has at all.
+    """Fetch what matches and is not here.
+
+    Raises Unavailable when the archive cannot be asked what it has at all or is gone in the middle, and Invalid when it
+    cannot be called as it wants to be.
 
     `wait` sleeps for some seconds: outside the window, and between objects to keep the rate.
     """
     hush()
     wait = wait or threading.Event().wait
     remote = _Remote(network, endpoint, wanted.title)
-    _wait_for_window(ports, wanted.window, wait)
+
+    def wait_for_window() -> None:
+        while wanted.window is not None and not wanted.window.is_open(ports.clock.now().astimezone().time()):
+            wait(_NOW_AND_THEN)
+
     try:
-        listed = _listed(remote, wanted.keys)
+        listed = _listed(remote, wanted.keys, wait_for_window)
     except _Failed as error:
         raise Unavailable(f"{endpoint} cannot be asked ({error})", "check its address and that it knows us") from None
     intake = Intake(reception, remote.source)
@@ -226,7 +245,7 @@ def pull(
     try:
         with ports.progress.task("pull", len(listed)) as advance:
             for found in listed:
-                _wait_for_window(ports, wanted.window, wait)
+                wait_for_window()
                 pulled.append(_series(ports, remote, intake, wanted, found, wait))
                 advance(1)
     finally:
@@ -255,16 +274,18 @@ def keys_of(conditions: Sequence[str]) -> dict[str, str]:
     return keys
 
 
-def _listed(remote: _Remote, keys: Mapping[str, str]) -> list[_Found]:
+def _listed(remote: _Remote, keys: Mapping[str, str], wait_for_window: Callable[[], None]) -> list[_Found]:
     """Ask for the studies and then for each one's series: the Study Root model wants the level above by its UID.
 
     Raises _Failed when the studies cannot be listed; a study whose series cannot be is in the list with its problem.
     """
     of_series = {keyword: value for keyword, value in keys.items() if keyword in _SERIES_KEYS}
     of_study = {keyword: value for keyword, value in keys.items() if keyword not in _SERIES_KEYS}
+    wait_for_window()
     studies = remote.find({"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": "", **of_study})
     found: dict[tuple[str, str], _Found] = {}
     for uid in sorted({_text(study, "StudyInstanceUID") for study in studies} - {""}):
+        wait_for_window()
         asked = {"SeriesInstanceUID": "", "Modality": "", "NumberOfSeriesRelatedInstances": "", **of_series}
         try:
             series = remote.find({"QueryRetrieveLevel": "SERIES", "StudyInstanceUID": uid, **asked})
@@ -282,7 +303,7 @@ def _listed(remote: _Remote, keys: Mapping[str, str]) -> list[_Found]:
 def _series(
     ports: Ports, remote: _Remote, intake: Intake, wanted: Wanted, found: _Found, wait: Callable[[float], object]
 ) -> PulledSeries:
-    """Fetch what is missing of one series and compare. Never raises for what the other archive does."""
+    """Fetch what is missing of one series and compare. Raises for an archive that is gone, not for what one does."""
     if found.problem:
         return _compared(found, frozenset(), frozenset(), None, found.problem)
     here = in_the_room(ports, found.series_uid)
@@ -301,8 +322,6 @@ def _series(
                     reason = remote.get(keys, taken, _storing(intake, wanted.rate, wait)) or reason
         except _Failed as error:
             reason = str(error)
-        except FilmroomError as error:
-            reason = error.code
         here = in_the_room(ports, found.series_uid)
     return _compared(found, here.cataloged, here.quarantined, expected, reason)
 
@@ -351,21 +370,24 @@ def _requests(found: _Found, missing: list[str], *, whole: bool) -> Iterator[tup
         yield {"QueryRetrieveLevel": "IMAGE", **above, "SOPInstanceUID": "\\".join(some)}, some
 
 
-def _storing(intake: Intake, rate: float, wait: Callable[[float], object]) -> Callable[[Event], Dataset]:
-    def store(event: Event) -> Dataset:
+def _storing(intake: Intake, rate: float, wait: Callable[[float], object]) -> Callable[[Event, Measure], Dataset]:
+    def store(event: Event, measure: Measure) -> Dataset:
         if rate > 0:
             wait(1 / rate)
         request = event.request
         data = getattr(request, "DataSet", None)
         if data is None:
-            return status(0xC001, "empty")
+            return status(REFUSED, "empty")
+        body = data.getvalue()
+        if measure.was_over(len(body)):
+            return status(TOO_LARGE, "too-large")
         sop_uid = str(getattr(request, "AffectedSOPInstanceUID", ""))
         head = header(
             sop_class=str(getattr(request, "AffectedSOPClassUID", "")),
             sop_uid=sop_uid,
             syntax=str(event.context.transfer_syntax),
         )
-        return status(*intake.store(sop_uid, head + data.getvalue()))
+        return status(*intake.store(sop_uid, head + body))
 
     return store
 
@@ -401,8 +423,3 @@ def _last(verb: str, answers: Sequence[Dataset]) -> str:
 def _end(association: Association) -> None:
     if association.is_established:
         association.release()
-
-
-def _wait_for_window(ports: Ports, window: Window | None, wait: Callable[[float], object]) -> None:
-    while window is not None and not window.is_open(ports.clock.now().astimezone().time()):
-        wait(_NOW_AND_THEN)

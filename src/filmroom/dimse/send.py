@@ -20,7 +20,8 @@ from filmroom.dicom.parse import read
 from filmroom.dicom.part10 import split
 from filmroom.dicom.walk import DEFLATED, EXPLICIT_LITTLE, IMPLICIT_LITTLE
 from filmroom.errors import FilmroomError
-from filmroom.flow.retrieve import Held, Retrieval
+from filmroom.flow.retrieve import Retrieval
+from filmroom.records import StoredInstance
 
 MAX_CONTEXTS = 128
 _REWRITTEN = {
@@ -36,33 +37,35 @@ _WARNING = 0xB
 class Outgoing(Dataset):
     """What stands for a stored object in pynetdicom's loop over sub-operations: its UIDs, and how to get its bytes."""
 
-    def __init__(self, retrieval: Retrieval, held: Held, tally: dict[str, int]) -> None:
+    def __init__(self, retrieval: Retrieval, stored: StoredInstance) -> None:
         super().__init__()
-        self.SOPClassUID = held.sop_class
-        self.SOPInstanceUID = held.sop_uid
-        self.tally = tally
-        self._held = held
+        self.SOPClassUID = stored.sop_class
+        self.SOPInstanceUID = stored.sop_uid
+        self._stored = stored
         self._retrieval = retrieval
 
     @property
-    def held(self) -> Held:
-        return self._held
+    def stored(self) -> StoredInstance:
+        return self._stored
 
     def content(self) -> bytes:
         """Return the stored bytes. Raises NotFound, KeyGone, Corrupt or Unavailable."""
-        return self._retrieval.content(self._held)
+        return self._retrieval.content(self._stored)
+
+    def was_sent(self) -> None:
+        self._retrieval.sent += 1
 
 
-def contexts_for(objects: Iterable[Held]) -> list[PresentationContext]:
+def contexts_for(objects: Iterable[StoredInstance]) -> list[PresentationContext]:
     """Return what to propose to a destination: a context for each class in each transfer syntax it is stored in.
 
     Each context has one transfer syntax, so that the answer says for each whether it can be sent as it is. What is over
     the 128 contexts of an association (PS3.8 9.3.2.2) is left out, the rarest last.
     """
     counted: dict[tuple[str, str], int] = {}
-    for held in objects:
-        pairs = [(held.sop_class, held.transfer_syntax)]
-        pairs += [(held.sop_class, other) for other in _REWRITTEN.get(held.transfer_syntax, ())]
+    for stored in objects:
+        pairs = [(stored.sop_class, stored.transfer_syntax)]
+        pairs += [(stored.sop_class, other) for other in _REWRITTEN.get(stored.transfer_syntax, ())]
         for pair in pairs:
             counted[pair] = counted.get(pair, 0) + 1
     most = sorted(counted, key=lambda pair: (-counted[pair], pair))[:MAX_CONTEXTS]
@@ -86,15 +89,15 @@ def _sender(association: Association) -> Callable[..., Dataset]:
             data = dataset.content()
         except FilmroomError:
             return _failed()
-        found = _encoded(association, dataset.held, data)
+        found = _encoded(association, dataset.stored, data)
         if found is None:
             return _failed()
         context_id, body = found
         request = C_STORE()
         request.MessageID = msg_id % _LARGEST_ID or _LARGEST_ID
         request.Priority = priority
-        request.AffectedSOPClassUID = dataset.held.sop_class
-        request.AffectedSOPInstanceUID = dataset.held.sop_uid
+        request.AffectedSOPClassUID = dataset.stored.sop_class
+        request.AffectedSOPInstanceUID = dataset.stored.sop_uid
         request.MoveOriginatorApplicationEntityTitle = originator_aet
         request.MoveOriginatorMessageID = originator_id
         request.DataSet = BytesIO(body)
@@ -105,7 +108,7 @@ def _sender(association: Association) -> Callable[..., Dataset]:
         answer = Dataset()
         answer.Status = response.Status
         if response.Status == 0 or (response.Status or 0) >> 12 == _WARNING:
-            dataset.tally["sent"] += 1
+            dataset.was_sent()
         return answer
 
     return send
@@ -127,15 +130,15 @@ def _exchange(association: Association, request: C_STORE, context_id: int) -> ob
     return response
 
 
-def _encoded(association: Association, held: Held, data: bytes) -> tuple[int, bytes] | None:
+def _encoded(association: Association, stored: StoredInstance, data: bytes) -> tuple[int, bytes] | None:
     """Return the context to use and the data set in its transfer syntax, None when the peer takes it in no way."""
     offered: dict[str, int] = {}
     for context in association.accepted_contexts:
-        if context.abstract_syntax == held.sop_class and context.as_scu and context.context_id is not None:
+        if context.abstract_syntax == stored.sop_class and context.as_scu and context.context_id is not None:
             offered.setdefault(str(context.transfer_syntax[0]), context.context_id)
-    if held.transfer_syntax in offered:
-        return offered[held.transfer_syntax], data[split(data).start :]
-    for other in _REWRITTEN.get(held.transfer_syntax, ()):
+    if stored.transfer_syntax in offered:
+        return offered[stored.transfer_syntax], data[split(data).start :]
+    for other in _REWRITTEN.get(stored.transfer_syntax, ()):
         if other in offered:
             try:
                 body = encode(read(data), other == IMPLICIT_LITTLE, True)

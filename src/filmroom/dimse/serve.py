@@ -8,6 +8,7 @@ offers and in the peer's order of preference, so that nobody has to convert an i
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -32,9 +33,10 @@ from filmroom.dimse.send import Outgoing, contexts_for, sends_stored
 from filmroom.dimse.storing import Sent, StoringSocket
 from filmroom.dimse.tls import accepting, calling
 from filmroom.dimse.wire import Listener, address_of, hush, let_go, tune
-from filmroom.errors import FilmroomError, Unavailable
+from filmroom.errors import FilmroomError, Invalid, Unavailable
 from filmroom.flow.reception import Reception
-from filmroom.flow.retrieve import Retrieval, committed, find, retrieve
+from filmroom.flow.retrieve import Retrieval, committed, retrieve
+from filmroom.flow.search import search
 from filmroom.ports import Ports
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -43,7 +45,7 @@ FIND, MOVE, GET = (f"1.2.840.10008.5.1.4.1.2.2.{kind}" for kind in (1, 2, 3))
 _STORAGE_SERVICE = "1.2.840.10008.4.2"
 _PLAIN = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, EXPLICIT_BIG)
 _RIGHTS = {FIND: Service.QUERY, MOVE: Service.RETRIEVE, GET: Service.RETRIEVE, commit.SOP_CLASS: Service.STORE}
-_PENDING, _PENDING_PARTLY, _CANCEL, _WRONG_IDENTIFIER, _NO_DESTINATION = 0xFF00, 0xFF01, 0xFE00, 0xA900, 0xA801
+_PENDING, _PENDING_PARTLY, _CANCEL, _WRONG_IDENTIFIER = 0xFF00, 0xFF01, 0xFE00, 0xA900
 _REJECTED, _BY_USER, _CALLER_UNKNOWN = 1, 1, 3
 _REJECTED_FOR_NOW, _BY_PROVIDER, _LIMIT_EXCEEDED = 2, 3, 2
 _MOST_CONNECTIONS = 512  # those that have not said yet who they are count too
@@ -55,11 +57,11 @@ Answer: TypeAlias = tuple[int | Dataset, Dataset | None]
 
 @dataclass(slots=True)
 class _Caller:
-    """One open association: who it is, what it has brought, and the report that it waits for."""
+    """One open association: who it is, what it has brought, and for what it wants to hear whether the room has it."""
 
     peer: Peer
     intake: Intake
-    report: tuple[int, Dataset] | None = None
+    wish: commit.Wish | None = None
 
 
 class Door:
@@ -197,32 +199,43 @@ class Door:
     def _on_action(self, event: Event) -> Answer:
         try:
             caller = self._caller(event)
-            asked = commit.wish(event.action_information, event.action_type)
-            answered = committed(self._ports, asked.objects, to=caller.peer.title)
+            caller.wish = commit.wish(event.action_information, event.action_type)
         except FilmroomError as error:
             return status(*refusal(error)), None
         except FAILURES:
             return status(REFUSED, "unreadable"), None
-        caller.report = commit.report(asked, answered, self._endpoint.title)
         return 0x0000, None
 
     def _on_sent(self, event: Event) -> None:
         caller = self._callers.get(event.assoc)
-        if caller is not None and caller.report is not None and isinstance(event.message, N_ACTION_RSP):
-            report, caller.report = caller.report, None
-            threading.Thread(target=self._report, args=(event.assoc, caller.peer, report), daemon=True).start()
+        if caller is not None and caller.wish is not None and isinstance(event.message, N_ACTION_RSP):
+            wish, caller.wish = caller.wish, None
+            threading.Thread(target=self._report, args=(event.assoc, caller.peer, wish), daemon=True).start()
 
-    def _report(self, association: Association, peer: Peer, report: tuple[int, Dataset]) -> None:
+    def _report(self, association: Association, peer: Peer, wish: commit.Wish) -> None:
         threading.Event().wait(_AFTER_ANSWER)  # the answer to the request goes first
-        if peer.endpoint is not None:
-            back = commit.call_back(self._ae, peer.endpoint.host, peer.endpoint.port, self._options(peer))
-            if back.is_established:
-                taken = commit.send_report(back, *report)
-                back.release()
-                if taken:
-                    return
-        if association.is_established:
+        try:
+            answered = committed(self._ports, wish.objects, to=peer.title)
+        except FilmroomError:
+            answered = ["unreadable"] * len(wish.objects)  # the room answers for nothing that it cannot look up
+        report = commit.report(wish, answered, self._endpoint.title)
+        if not self._reported_back(peer, report) and association.is_established:
             commit.send_report(association, *report)
+
+    def _reported_back(self, peer: Peer, report: tuple[int, Dataset]) -> bool:
+        """Report over an association of our own, and say whether the peer took it."""
+        if peer.endpoint is None:
+            return False
+        try:
+            options = call_options(self._network, peer)
+        except FilmroomError:
+            return False
+        back = commit.call_back(self._ae, peer.endpoint.host, peer.endpoint.port, options)
+        if not back.is_established:
+            return False
+        is_taken = commit.send_report(back, *report)
+        back.release()
+        return is_taken
 
     # -- asking and fetching -----------------------------------------------------------------------------------
 
@@ -230,51 +243,55 @@ class Door:
         try:
             caller = self._caller(event)
             asked = question(event.identifier)
-            rows = []
+            page = None
             if not asked.is_hopeless:
                 to = caller.peer.title
-                rows = find(self._ports, asked.where, asked.level, select=asked.select, related=asked.related, to=to)
+                page = search(
+                    self._ports, asked.where, level=asked.level, to=to, select=asked.select, below=asked.below
+                )
         except FilmroomError as error:
             yield (_WRONG_IDENTIFIER if error.code == "invalid" else status(*refusal(error))), None
             return
         except FAILURES:
             yield _WRONG_IDENTIFIER, None
             return
-        for answer in answers(asked, rows, self._endpoint.title):
+        for answer in answers(asked, page, self._endpoint.title) if page else ():
             if event.is_cancelled:
                 yield _CANCEL, None
                 return
             yield (_PENDING if asked.is_complete else _PENDING_PARTLY), answer
 
-    def _on_get(self, event: Event) -> Iterator[int | Answer]:
+    def _on_get(self, event: Event) -> Iterator[tuple[object, ...] | int | Answer]:
         retrieval = self._retrieval(event)
         if isinstance(retrieval, Dataset):
             yield 1
             yield retrieval, None
             return
-        yield len(retrieval.objects)
-        yield from _sub_operations(event, retrieval)
+        yield from _sub_operations(event, retrieval, len(retrieval.objects))
 
     def _on_move(self, event: Event) -> Iterator[tuple[object, ...] | int | Answer]:
         destination = self._network.peers.get((event.move_destination or "").strip())
         if destination is None or destination.endpoint is None:
             yield None, None
             return
+        try:
+            options = call_options(self._network, destination)
+        except FilmroomError:
+            yield None, None
+            return
+        where = (destination.endpoint.host, destination.endpoint.port, options)
         retrieval = self._retrieval(event)
         if isinstance(retrieval, Dataset):
-            yield destination.endpoint.host, destination.endpoint.port, self._options(destination)
+            yield where
             yield 1
             yield retrieval, None
             return
-        options = self._options(destination)
         options["contexts"] = contexts_for(retrieval.objects)
         options["evt_handlers"] = [
             *options["evt_handlers"],  # type: ignore[misc]
             (evt.EVT_ESTABLISHED, lambda established: sends_stored(established.assoc)),
         ]
-        yield destination.endpoint.host, destination.endpoint.port, options
-        yield len(retrieval.objects)
-        yield from _sub_operations(event, retrieval)
+        yield from _sub_operations(event, retrieval, where, len(retrieval.objects))
 
     def _retrieval(self, event: Event) -> Retrieval | Dataset:
         """Return what was asked for, or the status that refuses it."""
@@ -286,10 +303,6 @@ class Door:
             return status(_WRONG_IDENTIFIER, error.code) if error.code == "invalid" else status(*refusal(error))
         except FAILURES:
             return status(_WRONG_IDENTIFIER, "unreadable")
-
-    def _options(self, peer: Peer) -> dict[str, object]:
-        """Return how to call a peer."""
-        return call_options(self._network, peer)
 
 
 def application(network: Network, title: str) -> AE:
@@ -305,27 +318,36 @@ def application(network: Network, title: str) -> AE:
 
 
 def call_options(network: Network, peer: Peer) -> dict[str, object]:
-    """Return pynetdicom's options for calling a peer: its title, PDU size, TLS, and quick small messages."""
+    """Return pynetdicom's options for calling a peer: its title, PDU size, TLS, and quick small messages.
+
+    Raises Invalid when it wants TLS and the network has none, or none that can be read.
+    """
     options: dict[str, object] = {
         "ae_title": peer.title,
         "max_pdu": network.max_pdu,
         "evt_handlers": [(evt.EVT_CONN_OPEN, tune, [network.max_pdu or network.max_object])],
     }
-    if peer.tls and network.tls is not None:
+    if peer.tls:
+        if network.tls is None:
+            raise Invalid("a peer is called over TLS, and there is no certificate to show", "write [dimse.tls]")
         options["tls_args"] = (calling(network.tls), None)
     return options
 
 
-def _sub_operations(event: Event, retrieval: Retrieval) -> Iterator[Answer]:
-    tally = {"sent": 0}
+def _sub_operations(
+    event: Event, retrieval: Retrieval, *before: tuple[object, ...] | int
+) -> Iterator[tuple[object, ...] | int | Answer]:
+    """Yield what stands before the objects and then these. However far pynetdicom gets, the retrieval is closed."""
     try:
-        for held in retrieval.objects:
+        yield from before
+        for stored in retrieval.objects:
             if event.is_cancelled:
                 yield _CANCEL, None
                 return
-            yield _PENDING, Outgoing(retrieval, held, tally)
+            yield _PENDING, Outgoing(retrieval, stored)
     finally:
-        retrieval.finish(sent=tally["sent"], failed=len(retrieval.objects) - tally["sent"])
+        with suppress(FilmroomError):  # without the catalog only the closing line is missing, as after a crash
+            retrieval.finish()
 
 
 def _contexts(offered: list[PresentationContext], roles: set[UID], peer: Peer) -> list[PresentationContext]:

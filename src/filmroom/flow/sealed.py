@@ -11,6 +11,7 @@ from filmroom.crypto import derive, seal
 from filmroom.errors import Corrupt, KeyGone
 from filmroom.ids import Digest, Zone
 from filmroom.ports import DataKeys, Ports
+from filmroom.records import StoredInstance
 
 _KEY_BYTES = 32
 
@@ -85,11 +86,9 @@ class SealedZone:
 
     def get(self, name: str, subject: str) -> bytes:
         """Fetch and open. Raises NotFound, KeyGone or Corrupt."""
-        if subject not in self._opened:
-            with self._ports.catalog.read() as tx:
-                self._opened.update(unwrap(self._ports, tx.keys, self._zone, [subject]))
+        key = self._known_key(subject)
         sealed = self._ports.objects[self._zone].get(name)
-        return seal.open_sealed(self._opened[subject], context(self._zone, name), sealed)
+        return seal.open_sealed(key, context(self._zone, name), sealed)
 
     def get_content(self, digest: Digest, subject: str, *, below: str = "") -> bytes:
         """Fetch by content, below a prefix, and prove it: raises Corrupt unless the plaintext has this digest."""
@@ -98,9 +97,26 @@ class SealedZone:
             raise Corrupt(f"object {digest} is not what it was", "restore it from a replica")
         return data
 
+    def get_part(self, stored: StoredInstance, start: int, stop: int) -> bytes:
+        """Fetch the bytes from `start` to `stop` of an instance, and no more than the chunks that hold them.
+
+        They are proven to be what was sealed under the instance's name. Raises NotFound, KeyGone or Corrupt.
+        """
+        name, objects = self.name_of(stored.digest), self._ports.objects[self._zone]
+        header = objects.get_range(name, 0, seal.HEADER)
+        reader = seal.RangeReader(self._known_key(stored.subject), context(self._zone, name), header)
+        first, last = reader.ciphertext_range(start, stop - start, stored.size_bytes)
+        return reader.open(objects.get_range(name, first, last - first), start, stop - start)
+
     def key(self, subject: str) -> bytes:
         """Return the subject's key, for deriving a salt from it."""
         self.ensure([subject])
+        return self._opened[subject]
+
+    def _known_key(self, subject: str) -> bytes:
+        if subject not in self._opened:
+            with self._ports.catalog.read() as tx:
+                self._opened.update(unwrap(self._ports, tx.keys, self._zone, [subject]))
         return self._opened[subject]
 
     def _fresh(self, subject: str) -> bytes:

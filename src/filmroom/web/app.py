@@ -5,7 +5,6 @@ A client does not have to say who it is: everything is done as the identity that
 
 import asyncio
 import functools
-import json
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TypeVar
@@ -20,13 +19,14 @@ from filmroom.dicom.json import metadata
 from filmroom.dicom.parse import read
 from filmroom.errors import FilmroomError, Invalid, NotFound
 from filmroom.flow.reception import Reception
-from filmroom.flow.retrieve import Held, Retrieval
+from filmroom.flow.retrieve import Retrieval
 from filmroom.flow.search import search
 from filmroom.flow.visits import Visits
 from filmroom.ports import Ports
-from filmroom.records import Level
+from filmroom.records import Level, StoredInstance
 from filmroom.web import errors, media, qido, stow, wado
 from filmroom.web.errors import HttpError
+from filmroom.web.ranges import Asked
 
 _T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
@@ -95,7 +95,10 @@ class _Door:
 
     async def store(self, request: Request) -> Response:
         study = request.path_params.get("study", "")
-        self._acceptable(request, media.DICOM_JSON, media.JSON)
+        offers = (media.DICOM_JSON, media.JSON, media.DICOM_XML)
+        kind = media.choose(_accepted(request), offers)
+        if kind is None:
+            raise errors.not_acceptable(" or ".join(offers))
         boundary = stow.boundary_of(request.headers.get("content-type", ""))
         store = stow.Store(self._reception, self._visits, self._ports.spools, study, self._limits, self._storing)
         body = self._body(request)
@@ -113,61 +116,74 @@ class _Door:
             raise
         answers = await store.finish()
         status = stow.status(answers)
-        return _json(stow.response(answers, study, _studies(request)), status)
+        kind = media.DICOM_XML if kind == media.DICOM_XML else media.DICOM_JSON
+        answer = stow.response(answers, study, _studies(request))
+        return Response(wado.document(kind, answer), status, media_type=kind)
 
     async def search(self, request: Request) -> Response:
-        self._acceptable(request, media.DICOM_JSON, media.JSON)
+        form = wado.document_form(_accepted(request))
         level = _LEVELS[request.url.path.rstrip("/").rpartition("/")[2]]
         names = {"study": "StudyInstanceUID", "series": "SeriesInstanceUID"}
         named = {names[name]: value for name, value in request.path_params.items()}
-        asked = qido.read(level, named, request.query_params.multi_items())
-        find = functools.partial(search, self._ports, asked.where, level=level, limit=asked.limit, offset=asked.offset)
-        page = await self._call(find)
+        asked = qido.read(named, request.query_params.multi_items())
+        page = await self._call(
+            lambda: search(
+                self._ports,
+                asked.where,
+                level=level,
+                to=wado.NAME,
+                below=qido.BELOW[level],
+                limit=asked.limit,
+                offset=asked.offset,
+            )
+        )
         headers = {}
         warnings = [*asked.warnings, *([] if page.is_last else ["there are more results than these; use offset"])]
         if warnings:
             headers["Warning"] = ", ".join(f'299 filmroom "{text}"' for text in warnings)
         if not page.rows:
             return Response(status_code=204, headers=headers)
-        return _json(qido.datasets(page, _studies(request)), 200, headers)
+        found = [wado.document(form.part, each) for each in qido.datasets(page, _studies(request))]
+        return Response(form.join(found), 200, headers, form.content_type)
 
     async def objects(self, request: Request) -> Response:
         form = wado.object_form(_accepted(request), is_one="sop" in request.path_params)
-        retrieval, objects = await self._find(request)
-        form.check(objects)
-        make = functools.partial(wado.whole, retrieval, form)
-        return await wado.stream(self._call, retrieval, objects, make, form)
+        retrieval = await self._find(request)
+        if form.content_type == media.DICOM:
+            asked = _asked(request)
+            return await self._one(retrieval, lambda stored: wado.single(retrieval, form, stored, asked))
+        return await wado.stream(self._call, retrieval, functools.partial(wado.whole, retrieval, form), form)
 
     async def metadata(self, request: Request) -> Response:
-        self._acceptable(request, media.DICOM_JSON, media.JSON)
-        retrieval, objects = await self._find(request)
+        form = wado.document_form(_accepted(request))
+        retrieval = await self._find(request)
         studies = _studies(request)
 
-        def describe(held: Held) -> bytes:
-            url = f"{studies}/{held.study_uid}/series/{held.series_uid}/instances/{held.sop_uid}/bulkdata"
-            return json.dumps(metadata(read(retrieval.content(held)), lambda place: f"{url}/{place}")).encode()
+        def describe(stored: StoredInstance) -> bytes:
+            url = f"{studies}/{stored.study_uid}/series/{stored.series_uid}/instances/{stored.sop_uid}/bulkdata"
+            return wado.document(form.part, metadata(read(retrieval.content(stored)), lambda place: f"{url}/{place}"))
 
-        return await wado.stream(self._call, retrieval, objects, describe, wado.JSON_LIST)
+        return await wado.stream(self._call, retrieval, describe, form)
 
     async def frames(self, request: Request) -> Response:
         numbers = wado.numbers(request.path_params["numbers"])
-        accepted = _accepted(request)
-        retrieval, objects = await self._find(request)
-        return await self._one(retrieval, lambda: wado.frames(retrieval, objects[0], numbers, accepted))
+        accepted, asked = _accepted(request), _asked(request)
+        retrieval = await self._find(request)
+        return await self._one(retrieval, lambda stored: wado.frames(retrieval, stored, numbers, accepted, asked))
 
     async def bulk(self, request: Request) -> Response:
         place = request.path_params["place"]
-        accepted = _accepted(request)
-        retrieval, objects = await self._find(request)
-        return await self._one(retrieval, lambda: wado.bulk(retrieval, objects[0], place, accepted))
+        accepted, asked = _accepted(request), _asked(request)
+        retrieval = await self._find(request)
+        return await self._one(retrieval, lambda stored: wado.bulk(retrieval, stored, place, accepted, asked))
 
     async def rendered(self, request: Request) -> Response:
         asked = wado.view(_accepted(request), request.query_params, is_small=request.url.path.endswith("thumbnail"))
         numbers = wado.numbers(request.path_params.get("numbers", "1"))
         if len(numbers) != 1:
             raise Invalid("one picture shows one frame", "name one")
-        retrieval, objects = await self._find(request)
-        return await self._one(retrieval, lambda: wado.rendered(retrieval, objects[0], numbers[0], asked))
+        retrieval = await self._find(request)
+        return await self._one(retrieval, lambda stored: wado.rendered(retrieval, stored, numbers[0], asked))
 
     async def live(self) -> Response:
         return Response("ok\n", media_type="text/plain")
@@ -180,22 +196,21 @@ class _Door:
         await self._call(look)
         return Response("ok\n", media_type="text/plain")
 
-    async def _find(self, request: Request) -> tuple[Retrieval, list[Held]]:
-        """Return what the path names. Raises NotFound when that is nothing."""
+    async def _find(self, request: Request) -> Retrieval:
+        """Choose what the path names. Raises NotFound when that is nothing."""
         found = await self._call(functools.partial(wado.locate, self._ports, **request.path_params))
-        if not found[1]:
-            await self._call(functools.partial(found[0].finish, sent=0, failed=0))
+        if not found.objects:
+            await wado.finish(self._call, found)
             raise NotFound("the room has no current object with these UIDs", "search for what there is")
         return found
 
-    async def _one(self, retrieval: Retrieval, make: Callable[[], Response]) -> Response:
+    async def _one(self, retrieval: Retrieval, make: Callable[[StoredInstance], Response]) -> Response:
         """Answer with something of one object, and write down whether that could be."""
         try:
-            response = await self._call(make)
-        except FilmroomError:
-            await self._call(functools.partial(retrieval.finish, sent=0, failed=1))
-            raise
-        await self._call(functools.partial(retrieval.finish, sent=1, failed=0))
+            response = await self._call(functools.partial(make, retrieval.objects[0]))
+            retrieval.sent = 1
+        finally:
+            await wado.finish(self._call, retrieval)
         return response
 
     async def _body(self, request: Request) -> AsyncIterator[bytes]:
@@ -212,11 +227,6 @@ class _Door:
     async def _call(self, work: Callable[[], _T]) -> _T:
         return await to_thread.run_sync(work, limiter=self._others)
 
-    @staticmethod
-    def _acceptable(request: Request, *offers: str) -> None:
-        if media.choose(_accepted(request), offers) is None:
-            raise errors.not_acceptable(" or ".join(offers))
-
 
 def _accepted(request: Request) -> list[media.MediaType]:
     asked = request.query_params.get("accept") or ", ".join(request.headers.getlist("accept"))
@@ -227,8 +237,8 @@ def _studies(request: Request) -> str:
     return f"{str(request.base_url).rstrip('/')}/studies"
 
 
-def _json(document: object, status: int, headers: dict[str, str] | None = None) -> Response:
-    return Response(json.dumps(document, ensure_ascii=False).encode(), status, headers, media.DICOM_JSON)
+def _asked(request: Request) -> Asked:
+    return Asked(request.headers.get("range", ""), request.headers.get("if-range", ""))
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -45,9 +45,10 @@ class HttpError(FilmroomError):
 
     code: ClassVar[str] = "http"
 
-    def __init__(self, status: int, what: str, next_step: str) -> None:
+    def __init__(self, status: int, what: str, next_step: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(what, next_step)
         self.status = status
+        self.headers = dict(headers or {})
 
 
 def status_of(error: FilmroomError) -> int:
@@ -60,7 +61,9 @@ def status_of(error: FilmroomError) -> int:
 def answer(error: FilmroomError) -> Response:
     """Return the response that says what went wrong."""
     status = status_of(error)
-    headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
+    headers = dict(error.headers) if isinstance(error, HttpError) else {}
+    if status == 503:
+        headers["Retry-After"] = str(RETRY_SECONDS)
     return body(status, error.code, error.what, error.next_step, headers)
 
 

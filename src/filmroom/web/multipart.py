@@ -183,11 +183,11 @@ def _fields(header: bytes) -> dict[str, str]:
 # -- out -----------------------------------------------------------------------------------------------------------
 
 
-def opening(boundary: str, content_type: str, location: str = "") -> bytes:
-    """Return what stands before a part's content."""
+def opening(boundary: str, content_type: str, content_range: str = "") -> bytes:
+    """Return what stands before a part's content; `content_range` says which bytes of it when these are not all."""
     lines = [f"--{boundary}", f"Content-Type: {content_type}"]
-    if location:
-        lines.append(f"Content-Location: {location}")
+    if content_range:
+        lines.append(f"Content-Range: {content_range}")
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 

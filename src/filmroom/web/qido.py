@@ -1,9 +1,8 @@
 """QIDO-RS: query parameters become a condition of the catalog's language, and rows become DICOM JSON. PS3.18 10.6.
 
-Pure functions. What a client writes only ever becomes quoted literals, numbers and the names of columns. An attribute that
-the catalog does not have cannot be matched: asking for any value of it is all right, asking for one is refused, since
-leaving the condition out would answer with what was not asked for. In a text with wildcards `%` and `_` stand for any one
-character, because the catalog's LIKE has no escape.
+Pure functions; what keys mean is `catalog.matching`'s business. An attribute that the catalog does not have cannot be
+matched: asking for any value of it is all right, asking for one is refused, since leaving the condition out would
+answer with what was not asked for.
 """
 
 import re
@@ -11,24 +10,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from filmroom.canon import Json
+from filmroom.catalog import matching
 from filmroom.dicom.attributes import COLUMNS
 from filmroom.dicom.json import attribute, tag_of
 from filmroom.errors import Invalid
-from filmroom.flow.search import Page, quote
+from filmroom.flow.search import Page
 from filmroom.records import Column, ColumnType, Level, Value
 
 MAX_LIMIT = 1000
 MAX_OFFSET = 1_000_000
 
 _LEVELS = (Level.PATIENT, Level.STUDY, Level.SERIES, Level.INSTANCE)
-_CALCULATED = frozenset({"PatientAge", "PixelSpacing"})  # what the catalog keeps of these is not their value
-_BY_KEYWORD = {column.dicom: column for column in COLUMNS if column.dicom and column.dicom not in _CALCULATED} | {
-    alias: column
-    for column in COLUMNS
-    for alias in {"Modality": ["ModalitiesInStudy"], "SOPClassUID": ["SOPClassesInStudy"]}.get(column.dicom, [])
+BELOW: Mapping[Level, tuple[Level, ...]] = {
+    Level.STUDY: (Level.SERIES, Level.INSTANCE),
+    Level.SERIES: (Level.INSTANCE,),
+    Level.INSTANCE: (),
 }
-_MANY = frozenset({"ImageType", "SoftwareVersions", "ScanningSequence"})
-_UPPER = frozenset({"Modality", "ModalitiesInStudy", "BodyPartExamined", "PatientSex", "Laterality"})
+"""What a row of a level says how many of it has."""
 
 # What a row has even where the catalog does not know it (PS3.18 tables 10.6.3-3 to 10.6.3-5).
 _EMPTY = {
@@ -37,24 +35,21 @@ _EMPTY = {
     Level.INSTANCE: (),
 }
 _TAG = re.compile(r"[0-9A-Fa-f]{8}\Z")
-_NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{0,15})?\Z")
-_DAY = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
     """One search: the condition, and which page of its rows."""
 
-    level: Level
     where: str = field(repr=False)
     limit: int
     offset: int
     warnings: tuple[str, ...] = ()
 
 
-def read(level: Level, named: Mapping[str, str], parameters: Sequence[tuple[str, str]]) -> Search:
+def read(named: Mapping[str, str], parameters: Sequence[tuple[str, str]]) -> Search:
     """Read a search: `named` are the UIDs of the path by keyword. Raises Invalid, and names attributes but no value."""
-    conditions = [_BY_KEYWORD[keyword].name + " = " + quote(uid) for keyword, uid in named.items()]
+    conditions = [f"{matching.COLUMN_OF[keyword].name} = {matching.quote(uid)}" for keyword, uid in named.items()]
     limit, offset, warnings = MAX_LIMIT, 0, []
     for name, value in parameters:
         match name.lower():
@@ -73,7 +68,7 @@ def read(level: Level, named: Mapping[str, str], parameters: Sequence[tuple[str,
     if offset > MAX_OFFSET:
         raise Invalid("an offset that is too far", f"skip at most {MAX_OFFSET} rows")
     where = " AND ".join(f"({condition})" for condition in conditions)
-    return Search(level, where, limit, offset, tuple(warnings))
+    return Search(where, limit, offset, tuple(warnings))
 
 
 def _count(text: str) -> int:
@@ -85,7 +80,7 @@ def _count(text: str) -> int:
 def _keyword(name: str) -> str:
     """Return the keyword of an attribute that is named by keyword or tag; a path into a sequence stays as it is."""
     if _TAG.match(name):
-        return next((keyword for keyword in _BY_KEYWORD if tag_of(keyword) == name.upper()), f"({name.upper()})")
+        return next((keyword for keyword in matching.COLUMN_OF if tag_of(keyword) == name.upper()), f"({name.upper()})")
     first = name.partition(".")[0]
     if not _TAG.match(first) and tag_of(first) is None:
         raise Invalid("a query parameter is no attribute", "use keywords or tags of the DICOM dictionary")
@@ -93,57 +88,13 @@ def _keyword(name: str) -> str:
 
 
 def _condition(keyword: str, value: str) -> str:
-    """Return the condition for one matching key (PS3.4 C.2.2.2), "" for one that everything matches."""
-    if value.strip("* ") == "":
+    """Return the condition for one matching key, "" for one that everything matches."""
+    if matching.is_universal(value):
         return ""
-    column = _BY_KEYWORD.get(keyword)
+    column = matching.COLUMN_OF.get(keyword)
     if column is None:
         raise Invalid(f"{keyword} cannot be searched by", "`filmroom columns` lists the attributes that can")
-    match column.type:
-        case ColumnType.DATE:
-            return _dates(column, value)
-        case ColumnType.INTEGER | ColumnType.REAL:
-            return f"{column.name} = {_number(column, value)}"
-        case ColumnType.TEXT:
-            if keyword.endswith("UID") or keyword == "SOPClassesInStudy":
-                listed = ", ".join(quote(uid.strip()) for uid in re.split(r"[,\\]", value))
-                return f"{column.name} IN ({listed})"
-            return _text(column, keyword, value.upper() if keyword in _UPPER else value)
-
-
-def _number(column: Column, value: str) -> str:
-    text = value.strip()
-    if not _NUMBER.match(text):
-        raise Invalid(f"{column.dicom} is compared with something that is no number", "write digits")
-    return text.lstrip("+").rstrip(".") if column.type is ColumnType.REAL else text.lstrip("+")
-
-
-def _dates(column: Column, value: str) -> str:
-    low, dash, high = value.strip().partition("-")
-    if not dash:
-        return f"{column.name} = {_day(column, low)}"
-    bounds = [f"{column.name} >= {_day(column, low)}"] if low.strip() else []
-    bounds += [f"{column.name} <= {_day(column, high)}"] if high.strip() else []
-    return " AND ".join(bounds) or f"{column.name} IS NOT NULL"
-
-
-def _day(column: Column, text: str) -> str:
-    found = _DAY.match(text.strip())
-    if not found:
-        raise Invalid(f"{column.dicom} is compared with something that is no date", "write YYYYMMDD, or a range with -")
-    return quote("-".join(found.groups()))
-
-
-def _text(column: Column, keyword: str, value: str) -> str:
-    if "*" in value or "?" in value:
-        pattern = value.replace("%", "_").replace("*", "%").replace("?", "_")
-        if keyword in _MANY:
-            pattern = f"%{pattern}%"
-        return f"{column.name} LIKE {quote(pattern)}"
-    if keyword not in _MANY:
-        return f"{column.name} = {quote(value)}"
-    patterns = (f"{value}\\%", f"%\\{value}", f"%\\{value}\\%")
-    return " OR ".join([f"{column.name} = {quote(value)}", *(f"{column.name} LIKE {quote(each)}" for each in patterns)])
+    return matching.condition(column, value)
 
 
 # -- rows ----------------------------------------------------------------------------------------------------------
@@ -160,7 +111,7 @@ def _dataset(page: Page, row: Mapping[str, Value], studies: str) -> dict[str, Js
     members += [
         attribute(column.dicom, _values(column, row[column.name]))
         for column in COLUMNS
-        if column.dicom in _BY_KEYWORD and column.level in upper and column.dicom != "TransferSyntaxUID"
+        if column.dicom in matching.COLUMN_OF and column.level in upper and column.dicom != "TransferSyntaxUID"
     ]
     url = f"{studies}/{row['study_uid']}"
     study = str(row["study_uid"])
@@ -187,6 +138,6 @@ def _values(column: Column, value: Value) -> list[str | int | float]:
         return []
     if column.type is ColumnType.DATE:
         return [str(value).replace("-", "")]
-    if column.dicom in _MANY:
+    if column.name in matching.MANY:
         return list(str(value).split("\\"))
     return [value]

@@ -6,24 +6,34 @@ or damaged when others have been given already breaks the connection: a client m
 """
 
 import functools
+import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from anyio import CancelScope
 from fastapi import Response
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
+from filmroom.canon import Json
 from filmroom.dicom import render, transfer
 from filmroom.dicom.json import bulk_value
 from filmroom.dicom.parse import read
 from filmroom.dicom.walk import EXPLICIT_LITTLE
-from filmroom.errors import FilmroomError, Invalid
-from filmroom.flow.retrieve import Held, Retrieval, retrieve
+from filmroom.dicom.xml import native
+from filmroom.errors import Invalid
+from filmroom.flow.retrieve import Retrieval, retrieve
+from filmroom.ids import Digest
 from filmroom.ports import Ports
-from filmroom.records import Level
-from filmroom.web import media, multipart
+from filmroom.records import Level, StoredInstance
+from filmroom.web import media, multipart, ranges
 from filmroom.web.errors import not_acceptable
+from filmroom.web.ranges import Asked
+
+NAME = "dicomweb"
+"""What the audit log calls whoever asks at this door."""
 
 MAX_FRAMES = 10_000
 THUMBNAIL = (200, 200)
@@ -39,23 +49,28 @@ class Call(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How objects are put together: the type of the whole, what stands before, between and behind them."""
+    """How objects are put together: the type of the whole, what stands before, between and behind them.
+
+    `part` is the media type of each of them. Whole objects are given in `syntax`, or in any for `*`.
+    """
 
     content_type: str
+    part: str
     before: bytes = b""
     between: bytes = b""
     behind: bytes = b""
     syntax: str = "*"
 
-    def check(self, objects: Sequence[Held]) -> None:
+    def check(self, objects: Sequence[StoredInstance]) -> None:
         """Raises HttpError 406 when one of the objects cannot be given in this form's transfer syntax."""
-        for held in objects:
-            can = self.syntax == EXPLICIT_LITTLE and transfer.is_native(held.transfer_syntax)
-            if self.syntax not in ("*", held.transfer_syntax) and not can:
+        for stored in objects:
+            can = self.syntax == EXPLICIT_LITTLE and transfer.is_native(stored.transfer_syntax)
+            if self.syntax not in ("*", stored.transfer_syntax) and not can:
                 raise not_acceptable('multipart/related; type="application/dicom"; transfer-syntax=*')
 
-
-JSON_LIST = Form(media.DICOM_JSON, b"[", b",", b"]")
+    def join(self, parts: Sequence[bytes]) -> bytes:
+        """Return the body of all parts."""
+        return b"".join([self.before, self.between.join(parts), self.behind])
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +83,11 @@ class View:
     quality: int
 
 
-def locate(ports: Ports, *, study: str, series: str = "", sop: str = "", **_: str) -> tuple[Retrieval, list[Held]]:
-    """Return the current objects with all these UIDs. Raises Denied."""
+def locate(ports: Ports, *, study: str, series: str = "", sop: str = "", **_: str) -> Retrieval:
+    """Choose the current objects with all these UIDs. Raises Denied."""
     level = Level.INSTANCE if sop else Level.SERIES if series else Level.STUDY
-    retrieval = retrieve(ports, level, [sop or series or study], to="dicomweb")
-    return retrieval, [
-        held for held in retrieval.objects if held.study_uid == study and series in ("", held.series_uid)
-    ]
+    within = {Level.STUDY: study} | ({Level.SERIES: series} if series else {})
+    return retrieve(ports, level, [sop or series or study], to=NAME, within=within)
 
 
 def object_form(accepted: Sequence[media.MediaType], *, is_one: bool) -> Form:
@@ -82,58 +95,87 @@ def object_form(accepted: Sequence[media.MediaType], *, is_one: bool) -> Form:
     for each in accepted or [media.MediaType("*/*")]:
         syntax = each.parameters.get("transfer-syntax", "*")
         if each.covers(media.RELATED) and (each.name != media.RELATED or each.part.covers(media.DICOM)):
-            boundary = _boundary()
-            return Form(
-                multipart.content_type(boundary, media.DICOM),
-                multipart.opening(boundary, media.DICOM),
-                b"\r\n" + multipart.opening(boundary, media.DICOM),
-                b"\r\n" + multipart.closing(boundary),
-                syntax,
-            )
+            return _related(media.DICOM, syntax)
         if is_one and each.name == media.DICOM:
-            return Form(media.DICOM, syntax=syntax)
+            return Form(media.DICOM, media.DICOM, syntax=syntax)
     raise not_acceptable(f'{media.RELATED}; type="{media.DICOM}"')
 
 
-def whole(retrieval: Retrieval, form: Form, held: Held) -> bytes:
+def document_form(accepted: Sequence[media.MediaType]) -> Form:
+    """Return the form for descriptions: a list in DICOM JSON, or a part of DICOM XML for each. Raises HttpError 406."""
+    for each in accepted or [media.MediaType("*/*")]:
+        if each.covers(media.DICOM_JSON) or each.name == media.JSON:
+            return Form(media.DICOM_JSON, media.DICOM_JSON, b"[", b",", b"]")
+        if each.covers(media.RELATED) and each.part.covers(media.DICOM_XML):
+            return _related(media.DICOM_XML)
+    raise not_acceptable(f'{media.DICOM_JSON} or {media.RELATED}; type="{media.DICOM_XML}"')
+
+
+def document(kind: str, dataset: Mapping[str, Json]) -> bytes:
+    """Return a data set in DICOM JSON or DICOM XML."""
+    return native(dataset) if kind == media.DICOM_XML else json.dumps(dataset, ensure_ascii=False).encode()
+
+
+def whole(retrieval: Retrieval, form: Form, stored: StoredInstance) -> bytes:
     """Return one object in the form's transfer syntax."""
-    data = retrieval.content(held)
-    if form.syntax == EXPLICIT_LITTLE and held.transfer_syntax != EXPLICIT_LITTLE:
-        return transfer.explicit_little(data)
-    return data
+    data = retrieval.content(stored)
+    return transfer.explicit_little(data) if _is_made(form, stored) else data
 
 
-async def stream(
-    call: Call, retrieval: Retrieval, objects: Sequence[Held], make: Callable[[Held], bytes], form: Form
-) -> Response:
+def single(retrieval: Retrieval, form: Form, stored: StoredInstance, asked: Asked) -> Response:
+    """Answer with one object, or a part of it: then little more than that is read. Raises HttpError 406 or 416."""
+    form.check([stored])
+    if _is_made(form, stored):
+        return _value(whole(retrieval, form, stored), media.DICOM, asked)
+
+    def give(start: int, stop: int) -> bytes:
+        is_all = (start, stop) == (0, stored.size_bytes)
+        return retrieval.content(stored) if is_all else retrieval.part(stored, start, stop)
+
+    return ranges.answer(asked, media.DICOM, stored.size_bytes, f'"{stored.digest.hex}"', give)
+
+
+async def finish(call: Call, retrieval: Retrieval) -> None:
+    """Write down what became of a retrieval, even when the client went away and this task is cancelled for it."""
+    with CancelScope(shield=True):
+        await call(retrieval.finish)
+
+
+async def stream(call: Call, retrieval: Retrieval, make: Callable[[StoredInstance], bytes], form: Form) -> Response:
     """Answer with all objects, one in memory at a time; the first one is made before anything is answered."""
     try:
-        first = await call(functools.partial(make, objects[0]))
-    except FilmroomError:
-        await call(functools.partial(retrieval.finish, sent=0, failed=len(objects)))
+        form.check(retrieval.objects)
+        first = await call(functools.partial(make, retrieval.objects[0]))
+    except BaseException:
+        await finish(call, retrieval)
         raise
 
     async def chunks(content: bytes) -> AsyncIterator[bytes]:
-        sent, is_told = 0, False
-        try:
-            yield form.before
+        yield form.before
+        yield content
+        retrieval.sent = 1
+        for stored in retrieval.objects[1:]:
+            content = await call(functools.partial(make, stored))
+            yield form.between
             yield content
-            sent = 1
-            for held in objects[1:]:
-                content = await call(functools.partial(make, held))
-                yield form.between
-                yield content
-                sent += 1
-            yield form.behind
-            is_told = True
-            await call(functools.partial(retrieval.finish, sent=sent, failed=0))
-        finally:
-            if not is_told:
-                # not awaited in a thread: when the client went away this task is cancelled
-                retrieval.finish(sent=sent, failed=len(objects) - sent)
+            retrieval.sent += 1
+        yield form.behind
 
-    headers = {"Content-Length": str(len(first))} if form.content_type == media.DICOM else None
-    return StreamingResponse(chunks(first), 200, headers, form.content_type)
+    return _Stream(functools.partial(finish, call, retrieval), chunks(first), form.content_type)
+
+
+class _Stream(StreamingResponse):
+    """A response that says when it is over, wherever it ended; a client may go before its first byte."""
+
+    def __init__(self, is_over: Callable[[], Awaitable[None]], content: AsyncIterator[bytes], kind: str) -> None:
+        super().__init__(content, media_type=kind)
+        self._is_over = is_over
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._is_over()
 
 
 def numbers(text: str) -> list[int]:
@@ -144,41 +186,59 @@ def numbers(text: str) -> list[int]:
     return [int(each) for each in found]
 
 
-def frames(retrieval: Retrieval, held: Held, wanted: list[int], accepted: Sequence[media.MediaType]) -> Response:
-    """Answer with frames as they are stored, or decoded where the client takes octets only.
+def frames(
+    retrieval: Retrieval,
+    stored: StoredInstance,
+    wanted: list[int],
+    accepted: Sequence[media.MediaType],
+    asked_range: Asked,
+) -> Response:
+    """Answer with frames as they are stored, or decoded where the client takes octets only. One of them has ranges.
 
-    Raises HttpError 406, NotFound for a frame that is not there, Unreadable for one that cannot be had.
+    Raises HttpError 406 or 416, NotFound for a frame that is not there, Unreadable for one that cannot be had.
     """
-    dataset = read(retrieval.content(held))
+    dataset = read(retrieval.content(stored))
     transfer.check_numbers(dataset, wanted)
     syntax = transfer.syntax_of(dataset)
-    stored = transfer.MEDIA.get(syntax, media.OCTETS)
+    compressed = transfer.MEDIA.get(syntax, media.OCTETS)
     for each in accepted or [media.MediaType("*/*")]:
-        single = each.name != media.RELATED
+        is_single = each.name != media.RELATED
         part = media.MediaType("*/*") if each.name == "*/*" else each.part
-        if single and each.name != "*/*" and len(wanted) != 1:
+        if is_single and each.name != "*/*" and len(wanted) != 1:
             continue
         asked = each.parameters.get("transfer-syntax", "")
-        if part.covers(stored) and asked in ("", "*", syntax):
+        if part.covers(compressed) and asked in ("", "*", syntax):
             parts = [transfer.stored_frame(dataset, number) for number in wanted]
-            kind = stored
+            kind = compressed
         elif part.covers(media.OCTETS) and asked in ("", EXPLICIT_LITTLE):
             parts = [transfer.decoded_frame(dataset, number) for number in wanted]
             kind = media.OCTETS
         else:
             continue
-        return Response(parts[0], media_type=kind) if single and each.name != "*/*" else _together(parts, kind)
-    raise not_acceptable(f'{media.RELATED}; type="{stored}"')
+        return _value(parts[0], kind, asked_range) if is_single and each.name != "*/*" else _together(parts, kind)
+    raise not_acceptable(f'{media.RELATED}; type="{compressed}"')
 
 
-def bulk(retrieval: Retrieval, held: Held, place: str, accepted: Sequence[media.MediaType]) -> Response:
-    """Answer with a value that the metadata left out. Raises HttpError 406, or NotFound."""
+def bulk(
+    retrieval: Retrieval, stored: StoredInstance, place: str, accepted: Sequence[media.MediaType], asked: Asked
+) -> Response:
+    """Answer with a value that the metadata left out, or a part of it. Raises HttpError 406 or 416, or NotFound."""
     for each in accepted or [media.MediaType("*/*")]:
         if each.part.covers(media.OCTETS):
-            value = bulk_value(read(retrieval.content(held)), place)
-            is_single = each.name not in (media.RELATED, "*/*")
-            return Response(value, media_type=media.OCTETS) if is_single else _together([value], media.OCTETS)
+            value = bulk_value(read(retrieval.content(stored)), place)
+            if each.name not in (media.RELATED, "*/*"):
+                return _value(value, media.OCTETS, asked)
+            part = asked.within(len(value), _tag(value))
+            return _together([value], media.OCTETS) if part is None else _one_part(value, part)
     raise not_acceptable(f'{media.RELATED}; type="{media.OCTETS}"')
+
+
+def _one_part(value: bytes, part: tuple[int, int]) -> Response:
+    """Answer with a range of a value in a multipart body (PS3.18, Retrieve Bulkdata): the part says which it is."""
+    boundary = secrets.token_hex(16)
+    opening = multipart.opening(boundary, media.OCTETS, ranges.content_range(part, len(value)))
+    body = b"".join([opening, value[slice(*part)], b"\r\n", multipart.closing(boundary)])
+    return Response(body, 206, media_type=multipart.content_type(boundary, media.OCTETS))
 
 
 def view(accepted: Sequence[media.MediaType], parameters: Mapping[str, str], *, is_small: bool) -> View:
@@ -198,19 +258,35 @@ def view(accepted: Sequence[media.MediaType], parameters: Mapping[str, str], *, 
     return View(kind, parameters.get("window", ""), size, int(quality[:4]))
 
 
-def rendered(retrieval: Retrieval, held: Held, number: int, asked: View) -> Response:
+def rendered(retrieval: Retrieval, stored: StoredInstance, number: int, asked: View) -> Response:
     """Answer with a picture of a frame."""
-    dataset = read(retrieval.content(held))
+    dataset = read(retrieval.content(stored))
     shown = render.picture(dataset, number, asked.media, window=asked.window, size=asked.size, quality=asked.quality)
     return Response(shown, media_type=asked.media)
 
 
+def _value(data: bytes, kind: str, asked: Asked) -> Response:
+    """Answer with a value as it is, or with a part of it."""
+    return ranges.answer(asked, kind, len(data), _tag(data), lambda start, stop: data[start:stop])
+
+
+def _tag(data: bytes) -> str:
+    return f'"{Digest.of(data).hex}"'
+
+
 def _together(parts: Sequence[bytes], kind: str) -> Response:
-    boundary = _boundary()
-    pieces = [piece for part in parts for piece in (multipart.opening(boundary, kind), part, b"\r\n")]
-    return Response(b"".join([*pieces, multipart.closing(boundary)]), media_type=multipart.content_type(boundary, kind))
+    form = _related(kind)
+    return Response(form.join(parts), media_type=form.content_type)
 
 
-def _boundary() -> str:
-    """Return a boundary that no stored object can have been made to hold."""
-    return secrets.token_hex(16)
+def _related(kind: str, syntax: str = "*") -> Form:
+    """Return the form of a multipart body with a boundary that no stored object can have been made to hold."""
+    boundary = secrets.token_hex(16)
+    opening = multipart.opening(boundary, kind)
+    behind = b"\r\n" + multipart.closing(boundary)
+    return Form(multipart.content_type(boundary, kind), kind, opening, b"\r\n" + opening, behind, syntax)
+
+
+def _is_made(form: Form, stored: StoredInstance) -> bool:
+    """Say whether the form wants other bytes than those that are stored."""
+    return form.syntax == EXPLICIT_LITTLE and stored.transfer_syntax != EXPLICIT_LITTLE

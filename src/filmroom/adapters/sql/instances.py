@@ -83,9 +83,9 @@ class SqlInstances:
             required(None, "instance")
 
     def query(
-        self, where: str, level: Level, *, select: Sequence[str], order: str | None, limit: int | None
+        self, where: str, level: Level, *, select: Sequence[str], order: str | None, limit: int | None, offset: int = 0
     ) -> list[dict[str, Value]]:
-        statement = compile_query(where, level, chosen=select, order=order, limit=limit)
+        statement = compile_query(where, level, chosen=select, order=order, limit=limit, offset=offset)
         return [dict(row._mapping) for row in self._connection.execute(statement)]
 
     def matching(self, where: str) -> Iterator[StoredInstance]:
@@ -216,7 +216,7 @@ def _at(level: Level, values: Mapping[str, Value]) -> dict[str, Value]:
 
 def _stored() -> Select[*tuple[Any, ...]]:
     return select(
-        *instance_table.c["digest", "size_bytes", "sop_uid", "sop_class", "state"],
+        *instance_table.c["digest", "size_bytes", "sop_uid", "sop_class", "transfer_syntax", "state"],
         patient.c.subject,
         study.c.study_uid,
         *series.c["series_uid", "modality"],
@@ -232,6 +232,7 @@ def _record(row: Row[*tuple[Any, ...]]) -> StoredInstance:
         series_uid=row.series_uid,
         sop_uid=row.sop_uid,
         sop_class=row.sop_class,
+        transfer_syntax=row.transfer_syntax,
         modality=row.modality or "",
         state=row.state,
     )

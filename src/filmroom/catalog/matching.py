@@ -1,0 +1,137 @@
+"""Attribute matching (PS3.4 C.2.2.2): what a door is asked by becomes conditions of the query language.
+
+Pure functions. What somebody else writes only ever becomes quoted literals, numbers and the names of columns. In a text
+with wild cards `%` and `_` stand for any one character, because the language's LIKE has no escape; `pattern` says what
+such a text means exactly.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from filmroom.dicom import values
+from filmroom.dicom.attributes import COLUMNS, UPPER
+from filmroom.errors import Invalid
+from filmroom.records import Column, ColumnType
+
+_CALCULATED = frozenset({"age_years", "pixel_spacing_mm"})  # what the catalog keeps of these is not their value
+_ALIASES = {"ModalitiesInStudy": "Modality", "SOPClassesInStudy": "SOPClassUID"}
+_OWN = {column.dicom: column for column in COLUMNS if column.dicom and column.name not in _CALCULATED}
+COLUMN_OF = _OWN | {alias: _OWN[keyword] for alias, keyword in _ALIASES.items()}
+"""The column that a keyword is matched with."""
+
+MANY = frozenset({"image_type", "software", "sequence"})
+"""Columns that hold several values, joined by backslashes; one that matches is enough."""
+
+_AT_ONCE = 1000
+_CHARACTERS = 50_000
+_NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{0,15})?\Z")
+
+
+def is_universal(text: str) -> bool:
+    """Say whether everything matches this text, even what has no value."""
+    return not text.strip("* ")
+
+
+def condition(column: Column, text: str) -> str:
+    """Return the condition for one matching key, "" for one that everything matches.
+
+    Raises Invalid, naming the attribute and no value, for what no value of the column can be compared with.
+    """
+    if is_universal(text):
+        return ""
+    match column.type:
+        case ColumnType.DATE:
+            return _dates(column, text)
+        case ColumnType.INTEGER | ColumnType.REAL:
+            return f"{column.name} = {_number(column, text.strip())}"
+        case ColumnType.TEXT:
+            return _text(column, text)
+
+
+def pattern(column: Column, text: str) -> re.Pattern[str] | None:
+    """Return what a text with wild cards means, to match a stored value from its start, None for any other text."""
+    if not _is_wild(column, text):
+        return None
+    any_one = r"[^\\]" if column.name in MANY else "."
+    signs = {"*": f"{any_one}*", "?": any_one}
+    short = re.sub(r"\*+", "*", _as_stored(column, text))
+    body = "".join(signs.get(sign) or re.escape(sign) for sign in short)
+    around = (r"(?:.*\\)?", r"(?:\\.*)?") if column.name in MANY else ("", "")
+    return re.compile(f"{around[0]}{body}{around[1]}\\Z", re.DOTALL)
+
+
+def among(name: str, texts: Iterable[str]) -> Iterator[str]:
+    """Yield conditions that together find all rows whose column `name` is one of `texts`.
+
+    Each is of a size that the language takes.
+    """
+    some: list[str] = []
+    size = 0
+    for text in sorted(set(texts)):
+        if some and (len(some) == _AT_ONCE or size + len(text) > _CHARACTERS):
+            yield _one_of(name, some)
+            some, size = [], 0
+        some.append(text)
+        size += len(text)
+    if some:
+        yield _one_of(name, some)
+
+
+def quote(text: str) -> str:
+    """Return a text as a literal of the query language."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _one_of(name: str, texts: Iterable[str]) -> str:
+    return f"{name} IN ({', '.join(map(quote, texts))})"
+
+
+def _number(column: Column, text: str) -> str:
+    if not _NUMBER.match(text):
+        raise Invalid(f"{column.dicom} is compared with something that is no number", "write digits")
+    return text.lstrip("+").rstrip(".")
+
+
+def _dates(column: Column, text: str) -> str:
+    """Return a condition for a date or a range of dates (PS3.4 C.2.2.2.5)."""
+    low, dash, high = (part.strip() for part in text.partition("-"))
+    if not dash:
+        return f"{column.name} = {_day(column, low)}"
+    bounds = [f"{column.name} {sign} {_day(column, day)}" for sign, day in ((">=", low), ("<=", high)) if day]
+    return " AND ".join(bounds) or f"{column.name} IS NOT NULL"
+
+
+def _day(column: Column, text: str) -> str:
+    day = values.day(text)
+    if day is None:
+        raise Invalid(f"{column.dicom} is compared with something that is no date", "write YYYYMMDD, or a range with -")
+    return quote(day)
+
+
+def _text(column: Column, text: str) -> str:
+    text = _as_stored(column, text)
+    if _is_wild(column, text):
+        like = text.replace("%", "_").replace("*", "%").replace("?", "_")
+        return f"{column.name} LIKE {quote(f'%{like}%' if column.name in MANY else like)}"
+    if _is_uid(column) or column.name == "modality":
+        listed = [part for part in (part.strip() for part in re.split(r"[,\\]", text)) if part]
+        if not listed:
+            raise Invalid(f"{column.dicom} is compared with an empty list", "name at least one value")
+        return _one_of(column.name, listed) if len(listed) > 1 else f"{column.name} = {quote(listed[0])}"
+    equal = f"{column.name} = {quote(text)}"
+    if column.name not in MANY:
+        return equal
+    parts = (f"{text}\\%", f"%\\{text}", f"%\\{text}\\%")
+    return " OR ".join([equal, *(f"{column.name} LIKE {quote(part)}" for part in parts)])
+
+
+def _is_uid(column: Column) -> bool:
+    return column.dicom.endswith("UID")
+
+
+def _is_wild(column: Column, text: str) -> bool:
+    return column.type is ColumnType.TEXT and not _is_uid(column) and ("*" in text or "?" in text)
+
+
+def _as_stored(column: Column, text: str) -> str:
+    return text.upper() if column.name in UPPER else text

@@ -1,0 +1,65 @@
+"""What a key means is said once for every door, and as exactly as the query language can."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from filmroom.catalog import matching
+from filmroom.catalog.query import compile_where
+from filmroom.dicom.attributes import BY_NAME, COLUMNS
+from filmroom.errors import Invalid
+from filmroom.records import Level
+
+KEYED = sorted({column.name for column in matching.COLUMN_OF.values()})
+
+
+@given(st.sampled_from(KEYED), st.text(max_size=40))
+def test_every_key_is_a_condition_or_refused_without_its_value(name: str, text: str) -> None:
+    try:
+        condition = matching.condition(BY_NAME[name], f"Secret{text}")
+    except Invalid as refusal:
+        assert "Secret" not in str(refusal)
+        return
+    compile_where(condition, Level.INSTANCE)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "stored", "fits"),
+    [
+        ("series_description", "it's_*", "it's_a", True),
+        ("series_description", "it's_*", "it's a", False),
+        ("series_description", "50%?", "50%!", True),
+        ("series_description", "50%?", "50!!", False),
+        ("modality", "c*", "CT", True),
+        ("image_type", "AX*", "ORIGINAL\\PRIMARY\\AXIAL", True),
+        ("image_type", "PRIM*AL", "ORIGINAL\\PRIMARY\\AXIAL", False),
+        ("image_type", "?RIGINAL", "ORIGINAL\\PRIMARY", True),
+    ],
+)
+def test_a_wild_card_stands_for_characters_of_one_value(name: str, key: str, stored: str, fits: bool) -> None:
+    pattern = matching.pattern(BY_NAME[name], key)
+    assert pattern is not None
+    assert bool(pattern.match(stored)) is fits
+
+
+def test_only_text_has_wild_cards_and_a_uid_has_none() -> None:
+    for name in ("rows", "study_date", "study_uid"):
+        assert matching.pattern(BY_NAME[name], "1*") is None
+    assert matching.condition(BY_NAME["study_uid"], "1.2*") == "study_uid = '1.2*'"
+
+
+def test_what_the_catalog_calculates_is_matched_by_nobody() -> None:
+    assert "PatientAge" not in matching.COLUMN_OF and "PixelSpacing" not in matching.COLUMN_OF
+    assert {column.dicom for column in COLUMNS if column.dicom} - matching.COLUMN_OF.keys() == {
+        "PatientAge",
+        "PixelSpacing",
+    }
+
+
+@given(st.lists(st.text(max_size=3000), max_size=60), st.integers(0, 2500))
+def test_a_list_of_any_length_is_asked_for_in_conditions_that_the_language_takes(texts: list[str], more: int) -> None:
+    wanted = {*texts, *map(str, range(more))}
+    conditions = list(matching.among("sop_uid", wanted))
+    for condition in conditions:
+        compile_where(condition, Level.INSTANCE)
+    assert sum(condition.count(", ") + 1 for condition in conditions) >= len(wanted)

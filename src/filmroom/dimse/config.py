@@ -81,7 +81,7 @@ class Network:
     peers: Mapping[str, Peer] = field(default_factory=dict)
     max_associations: int = 8
     max_pdu: int = 131_072
-    max_object: int = 512 * _MIB
+    max_object: int = 4096 * _MIB
     timeout: float = 60.0
     tls: Tls | None = None
 

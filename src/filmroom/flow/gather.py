@@ -2,7 +2,7 @@
 
 from filmroom.ports import Content, Spooled, Spools
 
-IN_MEMORY = 64 * 2**20
+IN_MEMORY = 32 * 2**20
 """How many bytes of an object are in memory at the most."""
 
 

@@ -49,7 +49,7 @@ _CONTRADICTIONS = ("meta-contradicts", "pixels-", "dimensions-", "transfer-synta
 class Limits:
     """What one request may take. Bytes in flight are those whose part came whole and is not durable yet."""
 
-    part_bytes: int = 2**30
+    part_bytes: int = 2**32
     parts_in_flight: int = 16
     bytes_in_flight: int = 64 * 2**20
     silent_seconds: float = 60

@@ -21,6 +21,7 @@ from filmroom.dimse.pull import Window, keys_of
 from filmroom.dimse.send import contexts_for
 from filmroom.dimse.serve import call_options, is_storage
 from filmroom.errors import Invalid
+from filmroom.flow.gather import IN_MEMORY
 from filmroom.flow.search import Page
 from filmroom.ids import Digest
 from filmroom.records import InstanceState, Level, StoredInstance, Value
@@ -249,4 +250,5 @@ def test_conditions_name_attributes_of_studies_and_series() -> None:
 
 def test_the_defaults_bound_what_a_stranger_can_cost() -> None:
     network = Network()
-    assert network.max_associations * network.max_object <= 8 * 2**30
+    assert network.max_associations * (IN_MEMORY + network.max_pdu) <= 2**29  # memory
+    assert network.max_associations * network.max_object <= 2**35  # disk

@@ -151,6 +151,22 @@ def test_a_flipped_byte_is_found_by_reader_and_verify_and_mended_by_build(built)
     assert len({data[i].key for i in range(len(data))}) == 10
 
 
+def test_mending_one_object_leaves_the_others_and_their_readers_alone(built) -> None:
+    data = built.room.load("lung@1", lease=lend(built))
+    data[0]
+    before = built.read_all(Zone.RESEARCH, "shardsets")
+    lost = next(name for name in sorted(before) if name.endswith("a/00000/zarr.json"))
+    built.ports.objects[Zone.RESEARCH].delete(lost)
+    mended = built.room.build("lung@1", recipe=RECIPE)
+    assert (mended.existing, mended.repaired) == (True, 1)
+    assert built.room.audit(last=1)[0].entry["outcome"]["repaired"] == 1
+    after = built.read_all(Zone.RESEARCH, "shardsets")
+    assert [name for name in before if after[name] != before[name]] == [lost]
+    assert len({item.key for item in data}) == 10
+    assert built.room.verify("lung@1").ok
+    assert built.room.build("lung@1", recipe=RECIPE).repaired == 0
+
+
 def test_verify_finds_a_copy_that_was_exchanged(built) -> None:
     store = built.ports.objects[Zone.RESEARCH]
     names = [name for name in store.names("") if not name.startswith(("shardsets", "snapshots"))]

@@ -2,7 +2,7 @@
 
 A shardset's id depends on the snapshot and the recipe only, and every patient's samples are sealed under that patient's
 key of this shardset. So an interrupted build writes the same plaintext over what it left behind, and building what is
-built only repairs objects that were lost or damaged.
+built only repairs objects that were lost or damaged. The others stay byte for byte, for somebody may be reading them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -69,15 +69,17 @@ def build(ports: Ports, ref: Versioned, *, recipe_text: str) -> Built:
         existing = next(iter(tx.shardsets.find(ref, recipe.digest)), None)
         members = tx.snapshots.members(ref)
         open_project(tx, found.snapshot.project, ports.clock.now())
-        kept = {each.name: each.plain for each in tx.shardsets.objects(existing.id)} if existing else None
-    if existing is not None and not any(objects_hold(ports, existing)):
+        kept = tx.shardsets.objects(existing.id) if existing else []
+    sound = {each.name: each for each in kept if not _problem(ports, each)}
+    if existing is not None and len(sound) == len(kept) and _content(kept) == existing.content:
         return _built(ports, existing, started, existing=True, repaired=0)
 
     shardset = digest_of({"snapshot": str(found.snapshot.id), "recipe": str(recipe.digest), "format": FORMAT})
     research = SealedZone(ports, Zone.RESEARCH)
     sources = _stored_copies(research, found, members)
+    expected = {each.name: each.plain for each in kept} if existing else None
     with ports.progress.task("build", len(found.rows)) as advance:
-        shards = _make(_Sealer(research, shardset, expected=kept), found, recipe, sources, advance)
+        shards = _make(_Sealer(research, shardset, expected=expected, sound=sound), found, recipe, sources, advance)
     if not shards.entries:
         why = ", ".join(sorted({failure.code for failure in shards.failures})) or "the recipe selects nothing"
         raise Refused(f"no sample came out of {ref}: {why}", "check the recipe against what the snapshot holds")
@@ -95,6 +97,7 @@ def build(ports: Ports, ref: Versioned, *, recipe_text: str) -> Built:
         built_by=permit.actor.name,
         code=canonical(ports.code).decode(),
     )
+    written = [each for each in shards.objects if each.name not in sound]
     with ports.catalog.write() as tx:
         outcome: dict[str, int | str] = {
             "content": str(record.content),
@@ -108,9 +111,9 @@ def build(ports: Ports, ref: Versioned, *, recipe_text: str) -> Built:
             evidence.record(tx, ports, permit, what, outcome, row=record)
         else:
             # It was there, or somebody else built it meanwhile: what counts is how the objects lie in the store now.
-            tx.shardsets.replace_objects(shardset, [_as_it_lies(ports, each) for each in shards.objects])
-            evidence.record(tx, ports, permit, what, {**outcome, "repaired": len(shards.objects)})
-    repaired = len(shards.objects) if existing else 0
+            tx.shardsets.replace_objects(shardset, [_as_it_lies(ports, each) for each in written])
+            evidence.record(tx, ports, permit, what, {**outcome, "repaired": len(written)})
+    repaired = len(written) if existing else 0
     return _built(ports, existing or record, started, existing=existing is not None, repaired=repaired)
 
 
@@ -121,17 +124,11 @@ def of_snapshot(ports: Ports, ref: Versioned) -> list[Shardset]:
 
 def objects_hold(ports: Ports, shardset: Shardset) -> Iterator[str]:
     """Yield "" for each object that lies in the store as it was written, and a problem for each that does not."""
-    store = ports.objects[Zone.RESEARCH]
     with ports.catalog.read() as tx:
         objects = tx.shardsets.objects(shardset.id)
     yield "" if _content(objects) == shardset.content else f"the objects of {shardset.id} do not add up to its content"
     for each in objects:
-        try:
-            same = Digest.of(store.get(each.name)) == each.sealed
-        except NotFound:
-            yield f"{each.name} is gone"
-        else:
-            yield "" if same else f"{each.name} was changed"
+        yield _problem(ports, each)
 
 
 def comes_again(
@@ -151,15 +148,23 @@ def comes_again(
 class _Sealer:
     """Seals a shardset's objects under the right keys.
 
-    With `expected` commitments it overwrites no object with another plaintext; when `dry`, it stores nothing.
+    With `expected` commitments it overwrites no object with another plaintext; the `sound` objects it does not write at
+    all; when `dry`, it stores nothing.
     """
 
     def __init__(
-        self, research: SealedZone, shardset: Digest, *, expected: Mapping[str, Digest] | None = None, dry: bool = False
+        self,
+        research: SealedZone,
+        shardset: Digest,
+        *,
+        expected: Mapping[str, Digest] | None = None,
+        sound: Mapping[str, SealedObject] | None = None,
+        dry: bool = False,
     ) -> None:
         self._research = research
         self._shardset = shardset
         self._expected = expected
+        self._sound = sound or {}
         self._dry = dry
 
     def put(self, name: str, data: bytes, pseudonym: str = "") -> SealedObject:
@@ -169,6 +174,8 @@ class _Sealer:
         plain = derive.commitment(salt, Digest.of(data))
         if self._expected is not None and self._expected.get(full) != plain:
             raise Refused("a shard came out differently than before", "nothing was overwritten; see filmroom reproduce")
+        if full in self._sound:
+            return self._sound[full]
         sealed = b"" if self._dry else self._research.put(full, subject, data)
         return SealedObject(name=full, subject=subject, size_bytes=len(sealed), sealed=Digest.of(sealed), plain=plain)
 
@@ -219,6 +226,15 @@ def _stored_copies(research: SealedZone, found: Manifest, members: Sequence[Memb
     project = found.snapshot.project
     for member in members:
         yield research.get_content(member.copy, project_subject(project, member.subject))
+
+
+def _problem(ports: Ports, kept: SealedObject) -> str:
+    """Return "" for an object that lies in the store as it was written, else what became of it."""
+    try:
+        same = Digest.of(ports.objects[Zone.RESEARCH].get(kept.name)) == kept.sealed
+    except NotFound:
+        return f"{kept.name} is gone"
+    return "" if same else f"{kept.name} was changed"
 
 
 def _as_it_lies(ports: Ports, written: SealedObject) -> SealedObject:

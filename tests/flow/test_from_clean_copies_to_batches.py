@@ -1,11 +1,14 @@
 """deidentify, freeze, build, share, load: the happy road, and the proofs along it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from filmroom.errors import Corrupt, Denied, LeaseEnded, Refused
 from filmroom.flow.sealed import SealedZone
 from filmroom.ids import Digest, Versioned, Zone
+from filmroom.wiring import Room
 
 RECIPE = """
 name = "plain"
@@ -123,6 +126,38 @@ def test_a_lease_ends_by_the_clock_and_with_its_grant(built) -> None:
         data[0]
     renewed = built.room.acting_as("dana").lease("lung@1", minutes=24 * 60)
     assert renewed.expires == built.room.grants()[0].grant.expires
+
+
+def test_a_token_that_was_forged_opens_nothing_and_the_attempt_is_written_down(built) -> None:
+    head, claims, signature = lend(built).split(".")
+    other = lend(built).split(".")
+    for forged in (f"{head}.{claims}.{other[2]}", f"{head}.{claims}.", "nothing", f"{head}.{other[1]}.{signature}"):
+        with pytest.raises(Denied, match="not a lease of this room"):
+            built.room.load("lung@1", lease=forged)
+        last = built.room.audit(last=1)[0].entry
+        assert (last["verb"], last["denied"]) == ("load", True)
+
+
+class CountedKeys:
+    """The room's keys, counting how often a signature was about to be verified."""
+
+    def __init__(self, keys) -> None:
+        self._keys = keys
+        self.verifications = 0
+
+    def __getattr__(self, name):
+        self.verifications += name == "public_key"
+        return getattr(self._keys, name)
+
+
+def test_a_token_is_verified_when_the_data_is_opened_and_not_for_every_batch(built) -> None:
+    token, keys = lend(built), CountedKeys(built.ports.keys)
+    data = Room(replace(built.ports, keys=keys)).load("lung@1", lease=token)
+    list(data.batches(2))  # every key is known from here on
+    assert keys.verifications
+    before = keys.verifications
+    assert len(list(data.batches(2))) == 5
+    assert keys.verifications == before
 
 
 def test_opened_shards_are_in_the_log_before_their_keys_are_out(built) -> None:

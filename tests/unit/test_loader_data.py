@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from filmroom.crypto.seal import seal
+from filmroom.crypto.seal import context_of, seal
 from filmroom.errors import Corrupt, Invalid, KeyGone, LeaseEnded, NotFound, Refused
-from filmroom.ids import Digest
+from filmroom.ids import Digest, Zone
 from filmroom.loader.data import Batch, Data, open_data
 from filmroom.loader.stream import prefetch
 from filmroom.shards.index import encode_index
-from filmroom.shards.layout import context
 from filmroom.shards.write import Encoded, encode_subject
 
 PREFIX = "shardsets/0a"
@@ -123,15 +122,15 @@ def build(samples: list[Sample], kind: str = "image") -> Room:
     subjects = sorted({item.subject for item in samples})
     for subject in subjects:
         part = encode_subject(start, [item for item in samples if item.subject == subject], Recipe(kind))
-        start = part.next_array
+        start += len(part.arrays)
         for name, data in part.objects:
             full = f"{PREFIX}/{name}"
-            store.put(full, seal(key_of(subject), context(full), data))
+            store.put(full, seal(key_of(subject), context_of(Zone.RESEARCH, full), data))
         encoded.append(part)
     arrays = [array for part in encoded for array in part.arrays]
     entries = [entry for part in encoded for entry in part.entries]
     index = encode_index(arrays, entries, recipe=RECIPE, snapshot="sha256:01")
-    store.put(f"{PREFIX}/index", seal(key_of(OWN), context(f"{PREFIX}/index"), index))
+    store.put(f"{PREFIX}/index", seal(key_of(OWN), context_of(Zone.RESEARCH, f"{PREFIX}/index"), index))
     return Room(store, Lease({OWN, *subjects}), samples)
 
 

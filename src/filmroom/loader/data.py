@@ -18,13 +18,14 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from filmroom.crypto.seal import open_sealed
+from filmroom.crypto.seal import context_of, open_sealed
 from filmroom.errors import Corrupt, Invalid, KeyGone
+from filmroom.ids import Zone
 from filmroom.loader.order import order, philox, share
 from filmroom.loader.stream import prefetch
 from filmroom.ports import KeyRelease, Objects
 from filmroom.shards.index import Index, Spot, decode_index
-from filmroom.shards.layout import INDEX, ArrayLayout, context
+from filmroom.shards.layout import INDEX, ArrayLayout
 from filmroom.shards.read import ShardReader
 
 Pixels: TypeAlias = NDArray[np.generic]
@@ -345,7 +346,7 @@ def open_data(
         raise KeyGone("the key of this shardset no longer exists", "build the snapshot's shardset again")
     name = f"{prefix}/{INDEX}"
     try:
-        document = open_sealed(key, context(name), objects.get(name))
+        document = open_sealed(key, context_of(Zone.RESEARCH, name), objects.get(name))
     except KeyGone:
         raise Corrupt("the index of this shardset does not open with its key", "restore it from a copy") from None
     return Data(objects, prefix, decode_index(document), release, split=split, threads=threads)

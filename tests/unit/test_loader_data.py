@@ -419,3 +419,44 @@ def test_a_sealed_shardset_opens_as_a_zarr_store_under_the_lease(room: Room) -> 
     room.lease.revoked = True
     with pytest.raises(LeaseEnded):
         np.asarray(group["a/00001"][:])
+
+
+def test_the_torch_loader_goes_through_epochs_and_resumes_in_the_middle_of_one(room: Room) -> None:
+    pytest.importorskip("torch", reason="torch is not installed (extra `torch`)")
+    from filmroom.loader.torch import Loader
+
+    loader = Loader(room.open(), 4, seed=9, epoch=1, drop_last=True)
+    epochs = [[batch.keys for batch in loader] for _ in range(2)]
+    wanted = [keys(room.open().batches(4, seed=9, epoch=epoch, drop_last=True)) for epoch in (1, 2)]
+    assert epochs == wanted
+    broken_off = Loader(room.open(), 4, seed=9, epoch=2)
+    next(iter(broken_off))
+    resumed = Loader(room.open(), 4, seed=9)
+    resumed.load_state_dict(broken_off.state_dict())
+    assert [batch.keys for batch in resumed] == keys(room.open().batches(4, seed=9, epoch=2))[1:]
+    refused = Loader(room.open(), 3, world=2)
+    with pytest.raises(Invalid):
+        iter(refused)
+    assert refused.epoch == 0
+
+
+def test_the_torch_loader_hands_out_patches(room: Room) -> None:
+    pytest.importorskip("torch", reason="torch is not installed (extra `torch`)")
+    from filmroom.loader.torch import Loader
+
+    wanted = [batch.image.tobytes() for batch in room.open().patches((3, 2), 4, seed=1)]
+    made = [batch.image.numpy().tobytes() for batch in Loader(room.open(), 4, seed=1, patch=(3, 2))]
+    assert made == wanted
+
+
+def test_the_torch_loader_pins_memory_where_there_is_a_device_for_it(room: Room) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed (extra `torch`)")
+    from filmroom.loader.torch import Loader
+
+    if not torch.cuda.is_available():
+        with pytest.raises(Invalid, match="CUDA"):
+            Loader(room.open(), 4, pin=True)
+        return
+    batches = list(Loader(room.open(), 4, pin=True))
+    assert all(batch.image.is_pinned() for batch in batches)
+    assert len({batch.image.data_ptr() for batch in batches}) == len(batches)

@@ -201,6 +201,10 @@ class Instances(Protocol):
 
     def get(self, digest: Digest) -> StoredInstance: ...
 
+    def some(self, digests: Sequence[Digest]) -> dict[Digest, StoredInstance]:
+        """Return those of these that are cataloged, in whatever state."""
+        ...
+
     def known(self, digests: Sequence[Digest]) -> set[Digest]:
         """Return which of these bytes are cataloged, in whatever state."""
         ...
@@ -268,9 +272,13 @@ class Copies(Protocol):
 
     def all(self, *, project: str | None = None, state: CopyState | None = None) -> list[Copy]: ...
 
-    def by_digest(self, digest: Digest) -> list[Copy]: ...
+    def by_digest(self, digests: Sequence[Digest]) -> list[Copy]:
+        """Return the copies that have one of these digests, by id."""
+        ...
 
-    def by_source(self, source: Digest) -> list[Copy]: ...
+    def by_source(self, sources: Sequence[Digest]) -> list[Copy]:
+        """Return what came of these sources, in every project, by id."""
+        ...
 
     def source_of_uid(self, uid: str) -> list[Digest]:
         """Return the sources whose copies carry this study, series or SOP Instance UID."""

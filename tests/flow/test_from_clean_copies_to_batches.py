@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from filmroom.errors import Corrupt, Denied, LeaseEnded, Refused
+from filmroom.errors import Corrupt, Denied, Invalid, LeaseEnded, Refused
 from filmroom.flow.sealed import SealedZone
 from filmroom.ids import Digest, Versioned, Zone
 from filmroom.wiring import Room
@@ -240,10 +240,39 @@ def test_trace_answers_both_ways(built, tmp_path) -> None:
     assert backward.answers.models == ("nodules@1",)
     assert backward.answers.access[0]["job"] == "baseline-1"
     assert {node.kind for node in backward.nodes} >= {"patient", "study", "instance", "copy", "snapshot", "recipe"}
+    assert len({node.id for node in backward.nodes}) == len(backward.nodes)
     forward = built.room.trace("P3", backward=False)
     assert {node.id for node in forward.nodes} >= {"snapshot:lung@1", "model:nodules@1"}
     instances = [node for node in forward.nodes if node.kind == "instance"]
     assert len(instances) == 2
+
+
+def test_a_series_is_followed_without_the_others_of_its_study(world, make_ct) -> None:
+    for series in (1, 2):
+        world.deliver(f"{series}", make_ct("P1", series, 1))
+    world.room.receive([world.inbox], "ct-1")
+    world.room.project("lung", purpose="find nodules")
+    world.room.deidentify("lung")
+    world.room.freeze("lung", project="lung")
+    first, second = (row["series_uid"] for row in world.room.query(select=["series_uid"], order="series_uid").rows)
+    found = world.room.trace(first)
+    assert (found.kind, found.id) == ("series", f"series:{first}")
+    kinds = [node.kind for node in found.nodes]
+    assert {kind: kinds.count(kind) for kind in ("patient", "study", "series", "instance", "copy", "snapshot")} == {
+        "patient": 1, "study": 1, "series": 1, "instance": 1, "copy": 1, "snapshot": 1,
+    }  # fmt: skip
+    study = world.room.trace(f"study:{found.answers.studies[0]}")
+    assert {node.id for node in study.nodes if node.kind == "series"} == {f"series:{first}", f"series:{second}"}
+
+
+def test_a_digest_that_two_models_have_names_neither(built, tmp_path) -> None:
+    artifact = tmp_path / "weights"
+    artifact.write_bytes(b"learned")
+    for name in ("one", "two"):
+        model = built.room.model(name, snapshot="lung@1", artifact=artifact)
+    with pytest.raises(Invalid, match="model:one@1, model:two@1"):
+        built.room.trace(str(model.digest))
+    assert built.room.trace("model:two@1").id == "model:two@1"
 
 
 def test_no_patient_value_is_in_the_log_or_the_research_zone(built) -> None:

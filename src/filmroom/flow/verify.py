@@ -192,8 +192,7 @@ def _members(ports: Ports, found: Manifest) -> tuple[Sequence[Member], dict[Dige
         members = tx.snapshots.members(found.snapshot.ref)
         copies = {
             Digest.of(copy.attestation.encode()): copy
-            for member in members
-            for copy in tx.copies.by_digest(member.copy)
+            for copy in tx.copies.by_digest([member.copy for member in members])
             if copy.project == found.snapshot.project and copy.attestation is not None
         }
     if len(members) != len(found.rows):

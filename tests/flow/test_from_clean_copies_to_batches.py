@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sqlalchemy import update
 
+from filmroom.catalog.schema import data_key
 from filmroom.errors import Corrupt, Denied, Invalid, LeaseEnded, Refused
 from filmroom.flow.sealed import SealedZone
 from filmroom.ids import Digest, Versioned, Zone
@@ -228,6 +230,33 @@ def test_everything_comes_again_after_the_research_zone_was_wiped(built) -> None
     assert not built.room.verify("lung@1").ok
     verdict = built.room.reproduce("lung@1")
     assert verdict.ok and verdict.checked > 10
+
+
+def destroy_key(world, subject) -> None:
+    with world.ports.catalog.write() as tx:
+        tx.keys._connection.execute(update(data_key).where(data_key.c.subject == subject).values(wrapped=None))
+
+
+def test_reproducing_goes_on_past_what_is_gone_and_tells_of_all_of_it(built) -> None:
+    clinical = SealedZone(built.ports, Zone.CLINICAL)
+    rows = built.room.show("lung@1").rows
+    first, second, third = dict.fromkeys(row.subject for row in rows[:6])
+    with built.ports.catalog.read() as tx:
+        members = [tx.copies.by_digest([member.copy])[0] for member in tx.snapshots.members(Versioned("lung", 1))]
+        lost = [tx.instances.get(copy.source) for copy in members if copy.subject in (first, third)]
+        shardset = tx.shardsets.find(Versioned("lung", 1))[0]
+    built.ports.objects[Zone.CLINICAL].delete(clinical.name_of(lost[0].digest))
+    destroy_key(built, lost[3].subject)
+    destroy_key(built, f"shardset/{shardset.id.hex}/{second}")
+    verdict = built.room.reproduce("lung@1")
+    told = sorted(problem.partition(":")[0] for problem in verdict.problems)
+    assert told == [
+        f"member {[copy.subject for copy in members].index(first)}",
+        *(f"member {at}" for at, copy in enumerate(members) if copy.subject == third),
+        f"the index of {shardset.id}".partition(":")[0],
+        *sorted(f"the shards of {subject} were not compared" for subject in (first, second, third)),
+    ]
+    assert verdict.checked > len(rows) + 6  # two patients' shards were compared all the same
 
 
 def test_trace_answers_both_ways(built, tmp_path) -> None:

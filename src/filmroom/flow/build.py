@@ -8,10 +8,11 @@ built only repairs objects that were lost or damaged. The others stay byte for b
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import TypeVar
 
 from filmroom.canon import canonical, digest_of
 from filmroom.crypto import derive, merkle
-from filmroom.errors import NotFound, Refused
+from filmroom.errors import KeyGone, NotFound, Refused
 from filmroom.flow import evidence
 from filmroom.flow.project import open_project
 from filmroom.flow.sealed import SealedZone, project_subject, shardset_subject
@@ -25,6 +26,8 @@ from filmroom.records import Member, Reason, Row, SealedObject, Shardset
 from filmroom.shards import layout
 from filmroom.shards.index import ArrayEntry, IndexEntry, encode_index
 from filmroom.shards.write import encode_subject
+
+Source = TypeVar("Source")
 
 FORMAT = 1
 """Of what a shardset's objects are and how they are named; another one makes another id."""
@@ -54,6 +57,7 @@ class _Shards:
 
     objects: list[SealedObject] = field(default_factory=list)
     arrays: list[ArrayEntry] = field(default_factory=list)
+    next_array: int = 0
     entries: list[IndexEntry] = field(default_factory=list)
     failures: list[Reason] = field(default_factory=list)
     raw_bytes: int = 0
@@ -134,15 +138,41 @@ def objects_hold(ports: Ports, shardset: Shardset) -> Iterator[str]:
 def comes_again(
     ports: Ports, shardset: Shardset, found: Manifest, members: Sequence[Member], copies: Mapping[Digest, bytes]
 ) -> Iterator[str]:
-    """Make every object of a shardset anew from these copies, and yield "" or a problem for each."""
+    """Make the objects of a shardset anew from these copies, and yield "" or a problem for each.
+
+    Patients of whom a copy is missing, or the key, are one problem each; the others' objects are compared all the same.
+    """
     research = SealedZone(ports, Zone.RESEARCH)
     with ports.catalog.read() as tx:
-        kept = {each.name: each.plain for each in tx.shardsets.objects(shardset.id)}
-    sources = [copies.get(member.copy, b"") for member in members]
-    made = _make(_Sealer(research, shardset.id, dry=True), found, recipes.parse(shardset.recipe_text), sources, int)
-    again = {each.name: each.plain for each in made.objects}
-    for name in sorted(kept.keys() | again.keys()):
-        yield "" if kept.get(name) == again.get(name) else f"{name} came out differently"
+        kept: dict[str, dict[str, Digest]] = {}
+        for each in tx.shardsets.objects(shardset.id):
+            kept.setdefault(each.subject, {})[each.name] = each.plain
+    sealer, recipe = _Sealer(research, shardset.id, dry=True), recipes.parse(shardset.recipe_text)
+    made, whole = _Shards(), True
+    for pseudonym, items in _patients(found, [copies.get(member.copy) for member in members]):
+        before = kept.pop(shardset_subject(shardset.id, pseudonym), {})
+        there = [(row, data) for row, data in items if data is not None]
+        try:
+            again = _make_patient(sealer, recipe, pseudonym, there, made) if len(there) == len(items) else None
+        except KeyGone:
+            again = None
+        if again is None:
+            whole = False
+            made.next_array += sum(name.endswith(f"/{layout.GROUP}") for name in before)
+            yield f"the shards of {pseudonym} were not compared: a copy of theirs, or the key, is gone"
+        else:
+            yield from _differ(before, again)
+    if whole:
+        rest = {name: plain for objects in kept.values() for name, plain in objects.items()}
+        yield from _differ(rest, _make_index(sealer, found, recipe, made))
+    else:
+        yield f"the index of {shardset.id} was not compared"
+
+
+def _differ(before: Mapping[str, Digest], again: Sequence[SealedObject]) -> Iterator[str]:
+    now = {each.name: each.plain for each in again}
+    for name in sorted(before.keys() | now.keys()):
+        yield "" if before.get(name) == now.get(name) else f"{name} came out differently"
 
 
 class _Sealer:
@@ -194,21 +224,42 @@ def _make(
 ) -> _Shards:
     """Prepare, encode and put every patient's samples, in the manifest's order, then the index."""
     made = _Shards()
-    pairs = zip(found.rows, sources, strict=True)
-    for subject, group in groupby(pairs, key=lambda pair: pair[0].subject):
-        items = [(row, data) for row, data in group]
-        samples = _samples(recipe, items, made)
-        encoded = encode_subject(len(made.arrays), samples, recipe)
-        made.objects += [sealer.put(name, data, subject) for name, data in encoded.objects]
-        made.arrays += encoded.arrays
-        made.entries += encoded.entries
-        made.raw_bytes += sum(sample.image.nbytes for sample in samples)
+    for pseudonym, items in _patients(found, sources):
+        _make_patient(sealer, recipe, pseudonym, items, made)
         advance(len(items))
     if made.entries:
-        index = encode_index(made.arrays, made.entries, recipe=recipe.digest, snapshot=str(found.snapshot.id))
-        made.objects += [sealer.put(name, layout.group_metadata(recipe.digest)) for name in layout.GROUPS]
-        made.objects += [sealer.put(layout.INDEX, index)]
+        _make_index(sealer, found, recipe, made)
     return made
+
+
+def _patients(found: Manifest, sources: Iterable[Source]) -> Iterator[tuple[str, list[tuple[Row, Source]]]]:
+    """Yield each pseudonym with its rows and sources; a manifest has a patient's rows together."""
+    for pseudonym, group in groupby(zip(found.rows, sources, strict=True), key=lambda pair: pair[0].subject):
+        yield pseudonym, list(group)
+
+
+def _make_patient(
+    sealer: _Sealer, recipe: Recipe, pseudonym: str, items: Sequence[tuple[Row, bytes]], made: _Shards
+) -> list[SealedObject]:
+    """Prepare, encode and put one patient's samples. Returns their objects, which are in `made` too."""
+    samples = _samples(recipe, items, made)
+    encoded = encode_subject(made.next_array, samples, recipe)
+    objects = [sealer.put(name, data, pseudonym) for name, data in encoded.objects]
+    made.objects += objects
+    made.arrays += encoded.arrays
+    made.next_array += len(encoded.arrays)
+    made.entries += encoded.entries
+    made.raw_bytes += sum(sample.image.nbytes for sample in samples)
+    return objects
+
+
+def _make_index(sealer: _Sealer, found: Manifest, recipe: Recipe, made: _Shards) -> list[SealedObject]:
+    """Put what is nobody's in particular: the groups' documents, and the index over all that was made."""
+    index = encode_index(made.arrays, made.entries, recipe=recipe.digest, snapshot=str(found.snapshot.id))
+    objects = [sealer.put(name, layout.group_metadata(recipe.digest)) for name in layout.GROUPS]
+    objects.append(sealer.put(layout.INDEX, index))
+    made.objects += objects
+    return objects
 
 
 def _samples(recipe: Recipe, items: Sequence[tuple[Row, bytes]], made: _Shards) -> list[Sample]:

@@ -28,6 +28,7 @@ from filmroom.records import (
     Level,
     Member,
     Model,
+    Opening,
     Outcome,
     Permit,
     Project,
@@ -354,6 +355,12 @@ class Access(Protocol):
 
     def leases(self, snapshot: Versioned) -> list[LeaseRecord]: ...
 
+    def add_opening(self, opening: Opening) -> None: ...
+
+    def openings(self, snapshot: Versioned) -> list[Opening]:
+        """Return what was released to leases of this snapshot, oldest first."""
+        ...
+
 
 class Models(Protocol):
     def add(self, model: Model) -> None: ...
@@ -498,5 +505,5 @@ class KeyRelease(Protocol):
     def check(self) -> None: ...
 
     def keys(self, subjects: Iterable[str]) -> dict[str, bytes]:
-        """Return the 32-byte key of each subject, after it was written down that the shards were opened."""
+        """Return the 32-byte key of each subject, after it was written down that these subjects' shards were opened."""
         ...

@@ -25,6 +25,7 @@ from filmroom.records import (
     Level,
     Member,
     Model,
+    Opening,
     Project,
     Reason,
     Request,
@@ -420,6 +421,23 @@ def test_a_lease_leads_to_its_grant(catalog: SqlCatalog) -> None:
         assert tx.access.leases(Versioned("chest", 2)) == []
         with pytest.raises(NotFound):
             tx.access.get_lease("l9")
+
+
+def test_what_was_opened_through_the_leases_of_a_snapshot_is_kept_in_order(catalog: SqlCatalog) -> None:
+    def opening(name: str, *subjects: str) -> Opening:
+        return Opening(id=name, lease="l1", shardset=_digest("shardset"), subjects=subjects, at=NOW)
+
+    lease = LeaseRecord(id="l1", grant="g1", snapshot=REF, holder="bob", job="j", issued_at=NOW, expires=LATER)
+    with catalog.write() as tx:
+        tx.access.add_request(_request())
+        tx.access.add_grant(_grant())
+        tx.access.add_lease(lease)
+        tx.access.add_opening(opening("o2", "P-1", "P-2"))
+        tx.access.add_opening(opening("o1"))
+        assert tx.access.openings(REF) == [opening("o2", "P-1", "P-2"), opening("o1")]
+        assert tx.access.openings(Versioned("chest", 2)) == []
+    with pytest.raises(Refused), catalog.write() as tx:
+        tx.access.add_opening(replace(opening("o3"), lease="l9"))
 
 
 def test_a_grant_without_a_request_and_a_lease_without_a_grant_are_refused(catalog: SqlCatalog) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sqlalchemy import update
 
-from filmroom.catalog.schema import data_key
+from filmroom.canon import digest_of
+from filmroom.catalog.schema import data_key, opening
 from filmroom.errors import Corrupt, Denied, Invalid, LeaseEnded, Refused
 from filmroom.flow.sealed import SealedZone
 from filmroom.ids import Digest, Versioned, Zone
@@ -172,6 +173,28 @@ def test_opened_shards_are_in_the_log_before_their_keys_are_out(built) -> None:
     assert entries[0]["what"]["lease"] == entries[1]["what"]["lease"]
 
 
+def test_the_log_is_bound_to_whose_shards_were_opened_however_many(built) -> None:
+    data = built.room.load("lung@1", lease=lend(built, job="baseline"))
+    first = built.room.show("lung@1").rows[0].subject
+    data[0]
+    list(data.batches(10))
+    with built.ports.catalog.read() as tx:
+        index, one, others = tx.access.openings(Versioned("lung", 1))
+    assert index.subjects == (f"shardset/{index.shardset.hex}",)
+    assert one.subjects == (first,)
+    assert {*one.subjects, *others.subjects} == {row.subject for row in built.room.show("lung@1").rows}
+    assert not {*one.subjects} & {*others.subjects}
+    entry = built.room.audit(last=1)[0].entry
+    assert (entry["what"]["kind"], entry["what"]["id"], entry["what"]["job"]) == ("opening", others.id, "baseline")
+    assert entry["outcome"] == {"keys": 4, "row": str(digest_of(others))}
+    assert built.room.verify_audit().ok
+    with built.ports.catalog.write() as tx:
+        tx.access._connection.execute(
+            update(opening).where(opening.c.id == others.id).values(subjects=list(others.subjects[1:]))
+        )
+    assert built.room.verify_audit().problems == (f"opening {others.id} was changed in the catalog without the log",)
+
+
 def test_a_flipped_byte_is_found_by_reader_and_verify_and_mended_by_build(built) -> None:
     token = lend(built)
     store = built.ports.objects[Zone.RESEARCH]
@@ -292,6 +315,31 @@ def test_a_series_is_followed_without_the_others_of_its_study(world, make_ct) ->
     }  # fmt: skip
     study = world.room.trace(f"study:{found.answers.studies[0]}")
     assert {node.id for node in study.nodes if node.kind == "series"} == {f"series:{first}", f"series:{second}"}
+
+
+def test_a_model_is_of_the_shards_that_were_opened_and_not_of_the_newest(built, tmp_path) -> None:
+    artifact = tmp_path / "weights"
+
+    def register(name, **kwargs):
+        artifact.write_bytes(name.encode())
+        return built.room.model(name, snapshot="lung@1", artifact=artifact, **kwargs)
+
+    with built.ports.catalog.read() as tx:
+        first = tx.shardsets.find(Versioned("lung", 1))[0]
+    assert register("only").shardset == first.id
+    built.clock.pass_by(seconds=1)
+    second = built.room.build("lung@1", recipe=RECIPE.replace("int16", "float32")).shardset
+    token, unused, both = lend(built), lend(built), lend(built)
+    built.room.load("lung@1", lease=token, recipe=first.recipe)[0]
+    for recipe in (None, first.recipe):
+        built.room.load("lung@1", lease=both, recipe=recipe)[0]
+    assert register("trained", lease=token).shardset == first.id
+    for name, kwargs in (("unleased", {}), ("unopened", {"lease": unused}), ("either", {"lease": both})):
+        assert register(name, **kwargs).shardset is None
+    edges = {(edge.source, edge.target, edge.verb) for edge in built.room.trace("model:trained@1").edges}
+    assert (f"shardset:{first.id}", "model:trained@1", "model") in edges
+    loads = [source for source, _, verb in edges if verb == "load"]
+    assert loads.count(f"shardset:{first.id}") == 1 and f"shardset:{second}" not in loads
 
 
 def test_a_digest_that_two_models_have_names_neither(built, tmp_path) -> None:

@@ -17,7 +17,7 @@ from filmroom.govern import leases
 from filmroom.ids import Digest, Versioned, Zone
 from filmroom.loader.data import Data, open_data
 from filmroom.ports import Ports
-from filmroom.records import Actor, Grant, LeaseRecord, Permit
+from filmroom.records import Actor, Grant, LeaseRecord, Opening, Permit
 
 
 class LeaseGate:
@@ -46,8 +46,17 @@ class LeaseGate:
         permit = self._permit(lease, grant)
         with self._ports.catalog.write() as tx:
             opened = unwrap(self._ports, tx.keys, Zone.RESEARCH, list(wanted.values()))
-            what = {"kind": "shardset", "id": str(self._shardset), "lease": lease.id, "job": lease.job}
-            evidence.record(tx, self._ports, permit, what, {"keys": len(opened), "snapshot": str(self._ref)})
+            opening = self._opening(lease, wanted)
+            tx.access.add_opening(opening)
+            what = {
+                "kind": "opening",
+                "id": opening.id,
+                "shardset": str(self._shardset),
+                "snapshot": str(self._ref),
+                "lease": lease.id,
+                "job": lease.job,
+            }
+            evidence.record(tx, self._ports, permit, what, {"keys": len(opened)}, row=opening)
         return {subject: opened[name] for subject, name in wanted.items()}
 
     def _alive(self) -> tuple[LeaseRecord, Grant]:
@@ -66,6 +75,16 @@ class LeaseGate:
         except Denied:
             evidence.refused(self._ports, "load", {"kind": "snapshot", "id": str(self._ref)})
             raise
+
+    def _opening(self, lease: LeaseRecord, subjects: Iterable[str]) -> Opening:
+        """Return the record of whose shards are opened: the leaf has its digest, for the list may be long."""
+        return Opening(
+            id=f"opening-{self._ports.entropy.draw(12).hex()}",
+            lease=lease.id,
+            shardset=self._shardset,
+            subjects=tuple(subjects),
+            at=self._ports.clock.now(),
+        )
 
     def _permit(self, lease: LeaseRecord, grant: Grant) -> Permit:
         """Ask the policy about the holder: a lease's token speaks for who it was lent to, whoever opened the room."""

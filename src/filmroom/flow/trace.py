@@ -153,8 +153,9 @@ class _Story:
 
     def _tell_use(self, snapshot: Snapshot, node: Node) -> None:
         leases = {lease.id: lease for lease in self._tx.access.leases(snapshot.ref)}
+        shardsets: dict[Digest, Node] = {}
         for shardset in self._tx.shardsets.find(snapshot.ref):
-            built = Node(f"shardset:{shardset.id}", "shardset", f"shards of {snapshot.ref}")
+            built = shardsets[shardset.id] = Node(f"shardset:{shardset.id}", "shardset", f"shards of {snapshot.ref}")
             self._edge(node, built, "build")
             self._edge(Node(f"recipe:{shardset.recipe}", "recipe", "recipe"), built, "build")
             self._code.append(
@@ -165,9 +166,10 @@ class _Story:
                     "packages": json.loads(shardset.code),
                 }
             )
-            for lease in leases.values():
-                self._edge(built, _lease_node(lease), "lease")
+        for opening in self._tx.access.openings(snapshot.ref):
+            self._edge(shardsets[opening.shardset], _lease_node(leases[opening.lease]), "load")
         for lease in leases.values():
+            self._edge(node, _lease_node(lease), "lease")
             self._access.append(
                 {
                     "lease": lease.id,
@@ -181,6 +183,8 @@ class _Story:
             self._models.add(str(model.ref))
             target = _model_node(model)
             self._edge(node, target, "model")
+            if model.shardset:
+                self._edge(shardsets[model.shardset], target, "model")
             if model.lease:
                 self._edge(_lease_node(leases[model.lease]), target, "model")
 

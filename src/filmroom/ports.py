@@ -377,8 +377,8 @@ class Models(Protocol):
 class Log(Protocol):
     """The audit log's leaves. An index is given inside the transaction and never twice; there are no gaps."""
 
-    def append(self, leaves: Sequence[bytes]) -> int:
-        """Add leaves and return the log's new size. Concurrent transactions are put in an order."""
+    def append(self, leaves: Sequence[bytes]) -> tuple[int, tuple[Digest, ...]]:
+        """Add leaves and return the log's new size and frontier. Concurrent transactions are put in an order."""
         ...
 
     def size(self) -> int: ...

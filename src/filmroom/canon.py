@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from json.encoder import encode_basestring
 from typing import TypeAlias
 
 from filmroom.errors import Invalid
@@ -65,8 +66,10 @@ def parse_rfc3339(text: str) -> datetime:
 
 def _encode(value: Json) -> str:
     match value:
-        case None | bool() | str():
-            return json.dumps(value, ensure_ascii=False)
+        case str():
+            return encode_basestring(value)
+        case None | bool():
+            return json.dumps(value)
         case int():
             if abs(value) > _MAX_INT:
                 raise Invalid("an integer of 2^53 or more has no canonical form", "write it as a string")
@@ -77,4 +80,4 @@ def _encode(value: Json) -> str:
             return "[" + ",".join(map(_encode, value)) + "]"
         case dict():
             keys = sorted(value, key=lambda key: key.encode("utf-16-be"))
-            return "{" + ",".join(f"{json.dumps(key, ensure_ascii=False)}:{_encode(value[key])}" for key in keys) + "}"
+            return "{" + ",".join(f"{encode_basestring(key)}:{_encode(value[key])}" for key in keys) + "}"

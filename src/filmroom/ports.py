@@ -28,6 +28,7 @@ from filmroom.records import (
     Level,
     Member,
     Model,
+    Opening,
     Outcome,
     Permit,
     Project,
@@ -201,6 +202,10 @@ class Instances(Protocol):
 
     def get(self, digest: Digest) -> StoredInstance: ...
 
+    def some(self, digests: Sequence[Digest]) -> dict[Digest, StoredInstance]:
+        """Return those of these that are cataloged, in whatever state."""
+        ...
+
     def known(self, digests: Sequence[Digest]) -> set[Digest]:
         """Return which of these bytes are cataloged, in whatever state."""
         ...
@@ -268,9 +273,13 @@ class Copies(Protocol):
 
     def all(self, *, project: str | None = None, state: CopyState | None = None) -> list[Copy]: ...
 
-    def by_digest(self, digest: Digest) -> list[Copy]: ...
+    def by_digest(self, digests: Sequence[Digest]) -> list[Copy]:
+        """Return the copies that have one of these digests, by id."""
+        ...
 
-    def by_source(self, source: Digest) -> list[Copy]: ...
+    def by_source(self, sources: Sequence[Digest]) -> list[Copy]:
+        """Return what came of these sources, in every project, by id."""
+        ...
 
     def source_of_uid(self, uid: str) -> list[Digest]:
         """Return the sources whose copies carry this study, series or SOP Instance UID."""
@@ -346,6 +355,12 @@ class Access(Protocol):
 
     def leases(self, snapshot: Versioned) -> list[LeaseRecord]: ...
 
+    def add_opening(self, opening: Opening) -> None: ...
+
+    def openings(self, snapshot: Versioned) -> list[Opening]:
+        """Return what was released to leases of this snapshot, oldest first."""
+        ...
+
 
 class Models(Protocol):
     def add(self, model: Model) -> None: ...
@@ -362,8 +377,8 @@ class Models(Protocol):
 class Log(Protocol):
     """The audit log's leaves. An index is given inside the transaction and never twice; there are no gaps."""
 
-    def append(self, leaves: Sequence[bytes]) -> int:
-        """Add leaves and return the log's new size. Concurrent transactions are put in an order."""
+    def append(self, leaves: Sequence[bytes]) -> tuple[int, tuple[Digest, ...]]:
+        """Add leaves and return the log's new size and frontier. Concurrent transactions are put in an order."""
         ...
 
     def size(self) -> int: ...
@@ -490,5 +505,5 @@ class KeyRelease(Protocol):
     def check(self) -> None: ...
 
     def keys(self, subjects: Iterable[str]) -> dict[str, bytes]:
-        """Return the 32-byte key of each subject, after it was written down that the shards were opened."""
+        """Return the 32-byte key of each subject, after it was written down that these subjects' shards were opened."""
         ...

@@ -496,6 +496,20 @@ class LeaseRecord:
     expires: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """Keys of a shardset that were released to a lease.
+
+    A pseudonym among `subjects` stands for all shards of that patient, the name of the shardset's own key for its index.
+    """
+
+    id: str
+    lease: str
+    shardset: Digest
+    subjects: tuple[str, ...]
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Permit:
     """The policy let `actor` do `verb`. `policy` is the digest of the policies that were asked."""
@@ -510,6 +524,8 @@ class Permit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
+    """What was trained. `shardset` is None when it is not known which of several it was."""
+
     ref: Versioned
     digest: Digest
     size_bytes: int

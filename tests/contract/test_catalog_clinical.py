@@ -289,6 +289,8 @@ def test_what_is_cataloged_is_known_in_whatever_state(catalog: SqlCatalog) -> No
     _add(catalog, _instance(2), state=InstanceState.SUPERSEDED)
     with catalog.read() as tx:
         assert tx.instances.known([*map(_digest, range(3000))]) == {_digest(1), _digest(2)}
+        found = tx.instances.some([*map(_digest, range(3000))])
+        assert found == {each: tx.instances.get(each) for each in (_digest(1), _digest(2))}
 
 
 def test_one_question_tells_known_bytes_and_current_revisions(catalog: SqlCatalog) -> None:

@@ -25,6 +25,7 @@ from filmroom.records import (
     Level,
     Member,
     Model,
+    Opening,
     Project,
     Reason,
     Request,
@@ -161,8 +162,11 @@ def test_copies_are_found_by_project_state_digest_source_and_uid(room: SqlCatalo
             _refused(1),
             _clean(0),
         ]
-        assert [_known(each) for each in tx.copies.by_digest(_digest("lung copy 2"))] == [_clean(2)]
-        assert [each.project for each in tx.copies.by_source(SOURCES[0])] == ["lung", "brain"]
+        assert [_known(each) for each in tx.copies.by_digest([_digest("lung copy 2"), _digest("no copy")])] == [
+            _clean(2)
+        ]
+        assert [each.project for each in tx.copies.by_source(SOURCES[::-1])] == ["lung", "lung", "lung", "brain"]
+        assert tx.copies.by_digest([]) == tx.copies.by_source([]) == []
         assert tx.copies.source_of_uid("2.1.1") == [SOURCES[0], SOURCES[2]]
         assert tx.copies.source_of_uid("2.1.1.2") == [SOURCES[2]]
         assert tx.copies.source_of_uid("") == []
@@ -178,7 +182,7 @@ def test_what_an_older_verifier_said_stays_beside_what_a_newer_one_says(room: Sq
         tx.copies.put([newer])
     with room.read() as tx:
         assert [_known(each) for each in tx.copies.of("lung", SOURCES, PROFILE, "v2")] == [newer]
-        assert [_known(each) for each in tx.copies.by_source(SOURCES[0])] == [_clean(0), newer]
+        assert [_known(each) for each in tx.copies.by_source(SOURCES[:1])] == [_clean(0), newer]
         assert tx.copies.done("lung", PROFILE, "v1") == {SOURCES[0]}
 
 
@@ -417,6 +421,23 @@ def test_a_lease_leads_to_its_grant(catalog: SqlCatalog) -> None:
         assert tx.access.leases(Versioned("chest", 2)) == []
         with pytest.raises(NotFound):
             tx.access.get_lease("l9")
+
+
+def test_what_was_opened_through_the_leases_of_a_snapshot_is_kept_in_order(catalog: SqlCatalog) -> None:
+    def opening(name: str, *subjects: str) -> Opening:
+        return Opening(id=name, lease="l1", shardset=_digest("shardset"), subjects=subjects, at=NOW)
+
+    lease = LeaseRecord(id="l1", grant="g1", snapshot=REF, holder="bob", job="j", issued_at=NOW, expires=LATER)
+    with catalog.write() as tx:
+        tx.access.add_request(_request())
+        tx.access.add_grant(_grant())
+        tx.access.add_lease(lease)
+        tx.access.add_opening(opening("o2", "P-1", "P-2"))
+        tx.access.add_opening(opening("o1"))
+        assert tx.access.openings(REF) == [opening("o2", "P-1", "P-2"), opening("o1")]
+        assert tx.access.openings(Versioned("chest", 2)) == []
+    with pytest.raises(Refused), catalog.write() as tx:
+        tx.access.add_opening(replace(opening("o3"), lease="l9"))
 
 
 def test_a_grant_without_a_request_and_a_lease_without_a_grant_are_refused(catalog: SqlCatalog) -> None:

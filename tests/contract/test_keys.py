@@ -1,5 +1,6 @@
 """What a key provider promises, asked of keys in files."""
 
+import fcntl
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -170,6 +171,24 @@ def test_a_file_that_holds_no_key_is_called_corrupt_without_its_content(
     with pytest.raises(Corrupt, match=r"vault\.key") as caught:
         FileKeys(folder, SystemEntropy())
     assert not content or content.decode("latin-1") not in str(caught.value)
+
+
+def test_a_key_is_on_the_device_before_it_has_its_name_where_fsync_is_not_enough(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named_when_synced: list[int] = []
+
+    def full_sync(handle: int, command: int) -> None:
+        assert command == 51
+        named_when_synced.append(len(list(folder.glob("*.key"))))
+
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", full_sync)
+    FileKeys.create(folder, SystemEntropy())
+    for made in range(len(NAMES)):
+        assert made in named_when_synced, "the next key's bytes, before it has its name"
+    assert named_when_synced[-1] == len(NAMES)
+    assert not list(folder.glob(".partial-*"))
 
 
 def test_what_is_missing_or_no_file_is_said(keys: Keys, folder: Path) -> None:

@@ -169,6 +169,29 @@ def test_a_reviewers_decision_is_not_written_over(filled) -> None:
         assert all(each.state is CopyState.CLEAN for each in tx.copies.all())
 
 
+def test_what_was_kept_for_reviewing_is_gone_with_the_last_decision_about_it(world, make_ct) -> None:
+    from dataclasses import replace
+
+    for number in (1, 2, 3):
+        world.deliver(f"{number}", make_ct("P1", 1, number, BurnedInAnnotation="YES"))
+    world.room.receive([world.inbox], "ct-1")
+    world.room.project("lung", purpose="find nodules")
+    assert world.room.deidentify("lung").review == 3
+    passed, refused, twice = world.room.review()
+    assert len(world.read_all(Zone.CLINICAL, "review")) == 3
+    assert world.room.decide_review(passed.id, passed=True, why="no text").state is CopyState.CLEAN
+    assert world.room.decide_review(refused.id, passed=False, why="a name").state is CopyState.REFUSED
+    with world.ports.catalog.write() as tx:
+        tx.copies.put([replace(twice, verifier="another/2")])
+    other = next(each for each in world.room.review() if each.verifier == "another/2")
+    world.room.decide_review(twice.id, passed=False, why="a name")
+    assert len(world.read_all(Zone.CLINICAL, "review")) == 1  # the other verifier's copy still waits for it
+    world.room.decide_review(other.id, passed=False, why="a name")
+    assert world.read_all(Zone.CLINICAL, "review") == {}
+    (orphans,) = (check for check in world.room.doctor().checks if check.name == "orphans")
+    assert orphans.detail.startswith("0 objects")
+
+
 def test_a_snapshot_still_verifies_after_a_newer_verifier_went_over_the_archive(filled) -> None:
     from dataclasses import replace
 

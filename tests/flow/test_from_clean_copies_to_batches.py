@@ -1,11 +1,17 @@
 """deidentify, freeze, build, share, load: the happy road, and the proofs along it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from sqlalchemy import update
 
-from filmroom.errors import Corrupt, Denied, LeaseEnded, Refused
+from filmroom.canon import digest_of
+from filmroom.catalog.schema import data_key, opening
+from filmroom.errors import Corrupt, Denied, Invalid, LeaseEnded, Refused
 from filmroom.flow.sealed import SealedZone
 from filmroom.ids import Digest, Versioned, Zone
+from filmroom.wiring import Room
 
 RECIPE = """
 name = "plain"
@@ -125,6 +131,38 @@ def test_a_lease_ends_by_the_clock_and_with_its_grant(built) -> None:
     assert renewed.expires == built.room.grants()[0].grant.expires
 
 
+def test_a_token_that_was_forged_opens_nothing_and_the_attempt_is_written_down(built) -> None:
+    head, claims, signature = lend(built).split(".")
+    other = lend(built).split(".")
+    for forged in (f"{head}.{claims}.{other[2]}", f"{head}.{claims}.", "nothing", f"{head}.{other[1]}.{signature}"):
+        with pytest.raises(Denied, match="not a lease of this room"):
+            built.room.load("lung@1", lease=forged)
+        last = built.room.audit(last=1)[0].entry
+        assert (last["verb"], last["denied"]) == ("load", True)
+
+
+class CountedKeys:
+    """The room's keys, counting how often a signature was about to be verified."""
+
+    def __init__(self, keys) -> None:
+        self._keys = keys
+        self.verifications = 0
+
+    def __getattr__(self, name):
+        self.verifications += name == "public_key"
+        return getattr(self._keys, name)
+
+
+def test_a_token_is_verified_when_the_data_is_opened_and_not_for_every_batch(built) -> None:
+    token, keys = lend(built), CountedKeys(built.ports.keys)
+    data = Room(replace(built.ports, keys=keys)).load("lung@1", lease=token)
+    list(data.batches(2))  # every key is known from here on
+    assert keys.verifications
+    before = keys.verifications
+    assert len(list(data.batches(2))) == 5
+    assert keys.verifications == before
+
+
 def test_opened_shards_are_in_the_log_before_their_keys_are_out(built) -> None:
     token = lend(built)
     size = built.room.verify_audit().size
@@ -133,6 +171,28 @@ def test_opened_shards_are_in_the_log_before_their_keys_are_out(built) -> None:
     entries = [entry.entry for entry in built.room.audit() if entry.index >= size]
     assert [entry["verb"] for entry in entries] == ["load", "load"]  # the index, then the first patient's shard
     assert entries[0]["what"]["lease"] == entries[1]["what"]["lease"]
+
+
+def test_the_log_is_bound_to_whose_shards_were_opened_however_many(built) -> None:
+    data = built.room.load("lung@1", lease=lend(built, job="baseline"))
+    first = built.room.show("lung@1").rows[0].subject
+    data[0]
+    list(data.batches(10))
+    with built.ports.catalog.read() as tx:
+        index, one, others = tx.access.openings(Versioned("lung", 1))
+    assert index.subjects == (f"shardset/{index.shardset.hex}",)
+    assert one.subjects == (first,)
+    assert {*one.subjects, *others.subjects} == {row.subject for row in built.room.show("lung@1").rows}
+    assert not {*one.subjects} & {*others.subjects}
+    entry = built.room.audit(last=1)[0].entry
+    assert (entry["what"]["kind"], entry["what"]["id"], entry["what"]["job"]) == ("opening", others.id, "baseline")
+    assert entry["outcome"] == {"keys": 4, "row": str(digest_of(others))}
+    assert built.room.verify_audit().ok
+    with built.ports.catalog.write() as tx:
+        tx.access._connection.execute(
+            update(opening).where(opening.c.id == others.id).values(subjects=list(others.subjects[1:]))
+        )
+    assert built.room.verify_audit().problems == (f"opening {others.id} was changed in the catalog without the log",)
 
 
 def test_a_flipped_byte_is_found_by_reader_and_verify_and_mended_by_build(built) -> None:
@@ -149,6 +209,22 @@ def test_a_flipped_byte_is_found_by_reader_and_verify_and_mended_by_build(built)
     assert built.room.verify("lung@1").ok
     data = built.room.load("lung@1", lease=token)
     assert len({data[i].key for i in range(len(data))}) == 10
+
+
+def test_mending_one_object_leaves_the_others_and_their_readers_alone(built) -> None:
+    data = built.room.load("lung@1", lease=lend(built))
+    data[0]
+    before = built.read_all(Zone.RESEARCH, "shardsets")
+    lost = next(name for name in sorted(before) if name.endswith("a/00000/zarr.json"))
+    built.ports.objects[Zone.RESEARCH].delete(lost)
+    mended = built.room.build("lung@1", recipe=RECIPE)
+    assert (mended.existing, mended.repaired) == (True, 1)
+    assert built.room.audit(last=1)[0].entry["outcome"]["repaired"] == 1
+    after = built.read_all(Zone.RESEARCH, "shardsets")
+    assert [name for name in before if after[name] != before[name]] == [lost]
+    assert len({item.key for item in data}) == 10
+    assert built.room.verify("lung@1").ok
+    assert built.room.build("lung@1", recipe=RECIPE).repaired == 0
 
 
 def test_verify_finds_a_copy_that_was_exchanged(built) -> None:
@@ -179,6 +255,33 @@ def test_everything_comes_again_after_the_research_zone_was_wiped(built) -> None
     assert verdict.ok and verdict.checked > 10
 
 
+def destroy_key(world, subject) -> None:
+    with world.ports.catalog.write() as tx:
+        tx.keys._connection.execute(update(data_key).where(data_key.c.subject == subject).values(wrapped=None))
+
+
+def test_reproducing_goes_on_past_what_is_gone_and_tells_of_all_of_it(built) -> None:
+    clinical = SealedZone(built.ports, Zone.CLINICAL)
+    rows = built.room.show("lung@1").rows
+    first, second, third = dict.fromkeys(row.subject for row in rows[:6])
+    with built.ports.catalog.read() as tx:
+        members = [tx.copies.by_digest([member.copy])[0] for member in tx.snapshots.members(Versioned("lung", 1))]
+        lost = [tx.instances.get(copy.source) for copy in members if copy.subject in (first, third)]
+        shardset = tx.shardsets.find(Versioned("lung", 1))[0]
+    built.ports.objects[Zone.CLINICAL].delete(clinical.name_of(lost[0].digest))
+    destroy_key(built, lost[3].subject)
+    destroy_key(built, f"shardset/{shardset.id.hex}/{second}")
+    verdict = built.room.reproduce("lung@1")
+    told = sorted(problem.partition(":")[0] for problem in verdict.problems)
+    assert told == [
+        f"member {[copy.subject for copy in members].index(first)}",
+        *(f"member {at}" for at, copy in enumerate(members) if copy.subject == third),
+        f"the index of {shardset.id}".partition(":")[0],
+        *sorted(f"the shards of {subject} were not compared" for subject in (first, second, third)),
+    ]
+    assert verdict.checked > len(rows) + 6  # two patients' shards were compared all the same
+
+
 def test_trace_answers_both_ways(built, tmp_path) -> None:
     token = lend(built, job="baseline-1")
     artifact = tmp_path / "weights"
@@ -189,10 +292,64 @@ def test_trace_answers_both_ways(built, tmp_path) -> None:
     assert backward.answers.models == ("nodules@1",)
     assert backward.answers.access[0]["job"] == "baseline-1"
     assert {node.kind for node in backward.nodes} >= {"patient", "study", "instance", "copy", "snapshot", "recipe"}
+    assert len({node.id for node in backward.nodes}) == len(backward.nodes)
     forward = built.room.trace("P3", backward=False)
     assert {node.id for node in forward.nodes} >= {"snapshot:lung@1", "model:nodules@1"}
     instances = [node for node in forward.nodes if node.kind == "instance"]
     assert len(instances) == 2
+
+
+def test_a_series_is_followed_without_the_others_of_its_study(world, make_ct) -> None:
+    for series in (1, 2):
+        world.deliver(f"{series}", make_ct("P1", series, 1))
+    world.room.receive([world.inbox], "ct-1")
+    world.room.project("lung", purpose="find nodules")
+    world.room.deidentify("lung")
+    world.room.freeze("lung", project="lung")
+    first, second = (row["series_uid"] for row in world.room.query(select=["series_uid"], order="series_uid").rows)
+    found = world.room.trace(first)
+    assert (found.kind, found.id) == ("series", f"series:{first}")
+    kinds = [node.kind for node in found.nodes]
+    assert {kind: kinds.count(kind) for kind in ("patient", "study", "series", "instance", "copy", "snapshot")} == {
+        "patient": 1, "study": 1, "series": 1, "instance": 1, "copy": 1, "snapshot": 1,
+    }  # fmt: skip
+    study = world.room.trace(f"study:{found.answers.studies[0]}")
+    assert {node.id for node in study.nodes if node.kind == "series"} == {f"series:{first}", f"series:{second}"}
+
+
+def test_a_model_is_of_the_shards_that_were_opened_and_not_of_the_newest(built, tmp_path) -> None:
+    artifact = tmp_path / "weights"
+
+    def register(name, **kwargs):
+        artifact.write_bytes(name.encode())
+        return built.room.model(name, snapshot="lung@1", artifact=artifact, **kwargs)
+
+    with built.ports.catalog.read() as tx:
+        first = tx.shardsets.find(Versioned("lung", 1))[0]
+    assert register("only").shardset == first.id
+    built.clock.pass_by(seconds=1)
+    second = built.room.build("lung@1", recipe=RECIPE.replace("int16", "float32")).shardset
+    token, unused, both = lend(built), lend(built), lend(built)
+    built.room.load("lung@1", lease=token, recipe=first.recipe)[0]
+    for recipe in (None, first.recipe):
+        built.room.load("lung@1", lease=both, recipe=recipe)[0]
+    assert register("trained", lease=token).shardset == first.id
+    for name, kwargs in (("unleased", {}), ("unopened", {"lease": unused}), ("either", {"lease": both})):
+        assert register(name, **kwargs).shardset is None
+    edges = {(edge.source, edge.target, edge.verb) for edge in built.room.trace("model:trained@1").edges}
+    assert (f"shardset:{first.id}", "model:trained@1", "model") in edges
+    loads = [source for source, _, verb in edges if verb == "load"]
+    assert loads.count(f"shardset:{first.id}") == 1 and f"shardset:{second}" not in loads
+
+
+def test_a_digest_that_two_models_have_names_neither(built, tmp_path) -> None:
+    artifact = tmp_path / "weights"
+    artifact.write_bytes(b"learned")
+    for name in ("one", "two"):
+        model = built.room.model(name, snapshot="lung@1", artifact=artifact)
+    with pytest.raises(Invalid, match="model:one@1, model:two@1"):
+        built.room.trace(str(model.digest))
+    assert built.room.trace("model:two@1").id == "model:two@1"
 
 
 def test_no_patient_value_is_in_the_log_or_the_research_zone(built) -> None:

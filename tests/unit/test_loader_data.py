@@ -6,18 +6,18 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from filmroom.crypto.seal import seal
+from filmroom.crypto.seal import context_of, seal
 from filmroom.errors import Corrupt, Invalid, KeyGone, LeaseEnded, NotFound, Refused
-from filmroom.ids import Digest
+from filmroom.ids import Digest, Zone
 from filmroom.loader.data import Batch, Data, open_data
 from filmroom.loader.stream import prefetch
 from filmroom.shards.index import encode_index
-from filmroom.shards.layout import context
 from filmroom.shards.write import Encoded, encode_subject
 
 PREFIX = "shardsets/0a"
@@ -76,8 +76,10 @@ class Lease:
     subjects: set[str]
     revoked: bool = False
     asked: list[str] = field(default_factory=list)
+    checked: int = 0
 
     def check(self) -> None:
+        self.checked += 1
         if self.revoked:
             raise LeaseEnded("the lease was revoked", "ask for another")
 
@@ -120,15 +122,15 @@ def build(samples: list[Sample], kind: str = "image") -> Room:
     subjects = sorted({item.subject for item in samples})
     for subject in subjects:
         part = encode_subject(start, [item for item in samples if item.subject == subject], Recipe(kind))
-        start = part.next_array
+        start += len(part.arrays)
         for name, data in part.objects:
             full = f"{PREFIX}/{name}"
-            store.put(full, seal(key_of(subject), context(full), data))
+            store.put(full, seal(key_of(subject), context_of(Zone.RESEARCH, full), data))
         encoded.append(part)
     arrays = [array for part in encoded for array in part.arrays]
     entries = [entry for part in encoded for entry in part.entries]
     index = encode_index(arrays, entries, recipe=RECIPE, snapshot="sha256:01")
-    store.put(f"{PREFIX}/index", seal(key_of(OWN), context(f"{PREFIX}/index"), index))
+    store.put(f"{PREFIX}/index", seal(key_of(OWN), context_of(Zone.RESEARCH, f"{PREFIX}/index"), index))
     return Room(store, Lease({OWN, *subjects}), samples)
 
 
@@ -227,6 +229,25 @@ def test_a_job_resumes_mid_epoch_twice_and_in_another_world_size(room: Room) -> 
     assert [sorted(one + two) for one, two in zip(*ranks, strict=True)] == [sorted(batch) for batch in whole[3:]]
 
 
+def test_a_call_that_was_refused_does_not_lose_the_place_to_resume_at(room: Room) -> None:
+    whole = keys(room.open().batches(4, seed=9, epoch=2))
+    started = room.open()
+    stream = started.batches(4, seed=9, epoch=2)
+    next(stream)
+    data = room.open()
+    data.load_state_dict(started.state_dict())
+    wrongs: list[dict[str, Any]] = [
+        {"size": 0},
+        {"size": 3, "world": 2},
+        {"size": 4, "rank": 1},
+        {"size": 4, "seed": 8},
+    ]
+    for wrong in wrongs:
+        with pytest.raises(Invalid):
+            data.batches(**{"seed": 9, "epoch": 2, **wrong})
+    assert keys(data.batches(4, seed=9, epoch=2)) == whole[1:]
+
+
 def test_a_state_of_other_data_is_refused(room: Room) -> None:
     data = room.open()
     with pytest.raises(Invalid):
@@ -250,6 +271,16 @@ def test_a_revoked_lease_stops_the_very_next_read(room: Room) -> None:
         data[0]
     with pytest.raises(LeaseEnded):
         room.open()
+
+
+def test_the_lease_is_asked_once_a_batch_and_once_an_item(room: Room) -> None:
+    data = room.open()
+    keys(data.batches(5))  # every key is known from here on
+    before = room.lease.checked
+    keys(data.batches(5))
+    assert room.lease.checked == before + 5
+    data[3]
+    assert room.lease.checked == before + 6
 
 
 def test_each_subjects_key_is_asked_for_once(room: Room) -> None:
@@ -303,6 +334,14 @@ def test_different_shapes_cannot_be_stacked_but_read_one_by_one() -> None:
     assert next(data.patches((2, 2), 2)).image.shape == (2, 2, 2)
 
 
+def test_a_shape_that_only_another_split_has_is_in_nobodys_way() -> None:
+    room = build([*(sample(number, (4, 4)) for number in range(4)), *(sample(number, (4, 5)) for number in (4, 5))])
+    assert next(room.open("train").batches(2)).image.shape == (2, 4, 4)
+    assert next(room.open("test").batches(2)).image.shape == (2, 4, 5)
+    with pytest.raises(Invalid, match="resize"):
+        room.open().batches(2)
+
+
 def test_patches_are_parts_of_their_volumes_and_the_same_every_time() -> None:
     room = build([sample(number, (40, 36, 50 + number), "uint8") for number in range(5)], "volume")
     whole = {item.key: item.image for item in room.samples}
@@ -316,6 +355,13 @@ def test_patches_are_parts_of_their_volumes_and_the_same_every_time() -> None:
             assert (windows == patch).all(axis=(3, 4, 5)).any()
     other = [batch.image.copy() for batch in room.open().patches((33, 8, 8), 2, seed=1, epoch=1)]
     assert any(not np.array_equal(*pair) for pair in zip((image for _, image in first), other, strict=True))
+
+
+def test_patches_can_be_kept_in_order_and_whole_batches_only() -> None:
+    room = build([sample(number, (6, 6)) for number in range(5)])
+    made = list(room.open().patches((2, 2), 2, shuffle=False, copy=True, drop_last=True))
+    assert keys(made) == [[item.key for item in room.samples[at : at + 2]] for at in (0, 2)]
+    assert len({batch.image.ctypes.data for batch in made}) == 2
 
 
 @pytest.mark.parametrize("shape", [(41, 8, 8), (8, 8), (8, 0, 8)])
@@ -373,3 +419,44 @@ def test_a_sealed_shardset_opens_as_a_zarr_store_under_the_lease(room: Room) -> 
     room.lease.revoked = True
     with pytest.raises(LeaseEnded):
         np.asarray(group["a/00001"][:])
+
+
+def test_the_torch_loader_goes_through_epochs_and_resumes_in_the_middle_of_one(room: Room) -> None:
+    pytest.importorskip("torch", reason="torch is not installed (extra `torch`)")
+    from filmroom.loader.torch import Loader
+
+    loader = Loader(room.open(), 4, seed=9, epoch=1, drop_last=True)
+    epochs = [[batch.keys for batch in loader] for _ in range(2)]
+    wanted = [keys(room.open().batches(4, seed=9, epoch=epoch, drop_last=True)) for epoch in (1, 2)]
+    assert epochs == wanted
+    broken_off = Loader(room.open(), 4, seed=9, epoch=2)
+    next(iter(broken_off))
+    resumed = Loader(room.open(), 4, seed=9)
+    resumed.load_state_dict(broken_off.state_dict())
+    assert [batch.keys for batch in resumed] == keys(room.open().batches(4, seed=9, epoch=2))[1:]
+    refused = Loader(room.open(), 3, world=2)
+    with pytest.raises(Invalid):
+        iter(refused)
+    assert refused.epoch == 0
+
+
+def test_the_torch_loader_hands_out_patches(room: Room) -> None:
+    pytest.importorskip("torch", reason="torch is not installed (extra `torch`)")
+    from filmroom.loader.torch import Loader
+
+    wanted = [batch.image.tobytes() for batch in room.open().patches((3, 2), 4, seed=1)]
+    made = [batch.image.numpy().tobytes() for batch in Loader(room.open(), 4, seed=1, patch=(3, 2))]
+    assert made == wanted
+
+
+def test_the_torch_loader_pins_memory_where_there_is_a_device_for_it(room: Room) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed (extra `torch`)")
+    from filmroom.loader.torch import Loader
+
+    if not torch.cuda.is_available():
+        with pytest.raises(Invalid, match="CUDA"):
+            Loader(room.open(), 4, pin=True)
+        return
+    batches = list(Loader(room.open(), 4, pin=True))
+    assert all(batch.image.is_pinned() for batch in batches)
+    assert len({batch.image.data_ptr() for batch in batches}) == len(batches)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from filmroom.errors import Corrupt, Invalid
 from filmroom.ids import Digest
 from filmroom.shards.index import ArrayEntry, IndexEntry, decode_index, encode_index
-from filmroom.shards.layout import plan
+from filmroom.shards.layout import ArrayLayout, plan
 
 RECIPE = Digest.of(b"recipe")
 TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
@@ -35,10 +35,27 @@ def test_what_was_put_in_comes_out() -> None:
     assert index.labels(2) == {"age": "31", "finding": "no"}
     assert index.labels(1) == {"age": None, "finding": None}
     assert index.sources(2) == (("1.2.2", 1),)
-    place = index.place(1)
-    assert (place.name, place.plain_size, place.position) == ("a/00000/c/0/0/0", 100, 1)
-    assert place.layout == plan(2, (4, 4), "int16", volume=False)
-    assert index.subjects[index.place(2).subject] == "P-2"
+    last, middle = index.spots(np.array([2, 1]))
+    assert (middle.position, middle.key, last.key) == (1, f"{1:064x}", f"{2:064x}")
+    shard = index.shard(middle.array, middle.shard)
+    assert (shard.name, shard.plain_size) == ("a/00000/c/0/0/0", 100)
+    assert shard.layout == plan(2, (4, 4), "int16", volume=False)
+    assert index.subjects[last.subject] == index.subjects[index.shard(last.array, last.shard).subject] == "P-2"
+
+
+def test_a_sample_behind_the_first_shard_of_its_array_is_found_in_its_own_shard() -> None:
+    layout = plan(5, (2, 2), "uint8", volume=False)
+    arrays = [
+        ArrayEntry(0, "P-1", layout, (7,)),
+        ArrayEntry(1, "P-2", ArrayLayout((5, 2, 2), layout.chunk, (2, 2, 2), "uint8"), (11, 12, 13)),
+    ]
+    document = encode_index(arrays, [entry(at, 1, at) for at in range(5)], recipe=RECIPE, snapshot="s")
+    index = decode_index(document)
+    spots = index.spots(np.arange(5))
+    assert [(spot.object, spot.shard, spot.position) for spot in spots] == [
+        (1, 0, 0), (1, 0, 1), (2, 1, 0), (2, 1, 1), (3, 2, 0),
+    ]  # fmt: skip
+    assert [index.shard(spot.array, spot.shard).plain_size for spot in spots] == [11, 11, 12, 12, 13]
 
 
 @given(st.lists(st.tuples(TEXT, st.dictionaries(TEXT, TEXT, max_size=3), st.lists(TEXT, max_size=3)), max_size=6))

@@ -1,6 +1,8 @@
 """A snapshot's root is that of its rows: not of how they were found, and of everything that they say."""
 
 import json
+from collections import UserDict
+from collections.abc import ItemsView
 from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
@@ -65,10 +67,26 @@ def test_the_root_does_not_depend_on_the_order_in_which_rows_were_found(rows: li
 
 @given(ROWS)
 def test_rows_read_back_from_their_files(rows: list[Row]) -> None:
-    rows = manifest.in_order(rows)
-    read = [row for _, data in manifest.row_files(rows) for row in manifest.read_rows(data)]
-    assert read == rows
-    assert manifest.root_of(read) == manifest.root_of(rows)
+    table = manifest.tabulate(rows)
+    read = [row for _, data in table.files for row in manifest.read_rows(data)]
+    assert read == list(table.rows) == manifest.in_order(rows)
+    assert manifest.root_of(read) == table.root
+
+
+def test_a_row_is_encoded_once_for_root_files_and_document() -> None:
+    class Counted(UserDict[str, str]):
+        asked = 0
+
+        def items(self) -> ItemsView[str, str]:
+            self.asked += 1
+            return super().items()
+
+    labels = Counted(nodule="yes")
+    table = manifest.tabulate([replace(_row(1), labels=labels)])
+    document = manifest.root_document(Versioned("lung", 1), DEFINITION, table, CIRCUMSTANCES)
+    assert document["root"] == str(table.root)
+    assert b'{"nodule":"yes"}' in table.files[0][1]
+    assert labels.asked == 1
 
 
 @given(ROWS, st.data())
@@ -93,8 +111,7 @@ def test_everything_that_a_row_says_is_in_the_root(rows: list[Row], data: st.Dat
 
 
 def test_many_rows_lie_in_several_files() -> None:
-    rows = [_row(number) for number in range(5)]
-    files = manifest.row_files(rows, per_file=2)
+    files = manifest.tabulate([_row(number) for number in range(5)], per_file=2).files
     assert [name for name, _ in files] == ["rows-0000.jsonl", "rows-0001.jsonl", "rows-0002.jsonl"]
     assert [data.count(b"\n") for _, data in files] == [2, 2, 1]
 
@@ -115,9 +132,9 @@ def test_a_line_with_a_field_that_is_none_is_corrupt(change: dict[str, object]) 
 
 @given(ROWS)
 def test_the_root_document_counts_what_is_there(rows: list[Row]) -> None:
-    rows = manifest.in_order(rows)
-    document = manifest.root_document(Versioned("lung", 2), DEFINITION, rows, CIRCUMSTANCES)
-    assert document["root"] == str(manifest.root_of(rows))
+    table = manifest.tabulate(rows)
+    document = manifest.root_document(Versioned("lung", 2), DEFINITION, table, CIRCUMSTANCES)
+    assert document["root"] == str(manifest.root_of(table.rows))
     assert document["counts"] == {
         "instances": len({row.sop_uid for row in rows}),
         "series": len({row.series_uid for row in rows}),

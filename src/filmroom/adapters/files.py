@@ -5,16 +5,14 @@ temporary file and never half an object. Strays are not listed. Folders are for 
 files (0600).
 """
 
-import fcntl
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filmroom.adapters.durable import PARTIAL, make_folders, replace_file, sync_folder
 from filmroom.errors import Invalid, NotFound, Unavailable
 
-_PARTIAL = ".partial-"
 _LONGEST_SEGMENT = 255
 
 
@@ -27,7 +25,7 @@ def check_object_name(name: str, *, is_prefix: bool = False) -> str:
         too_long = any(len(segment.encode()) > _LONGEST_SEGMENT for segment in segments)
     except UnicodeEncodeError:
         too_long = True
-    if too_long or any(segment in ("", ".", "..") or segment.startswith(_PARTIAL) for segment in segments):
+    if too_long or any(segment in ("", ".", "..") or segment.startswith(PARTIAL) for segment in segments):
         raise Invalid("this cannot name an object", "use plain segments with / between them, at most 255 bytes each")
     if any(ord(character) < 32 or character in "\\\x7f" for character in name):
         raise Invalid("this cannot name an object", "leave out control characters and backslashes")
@@ -43,8 +41,8 @@ class FileObjects:
     def put(self, name: str, data: bytes | bytearray | memoryview | Iterator[bytes]) -> None:
         path = self._path(name)
         with _translated(name):
-            _make_folders(path.parent)
-            _write(path, data)
+            make_folders(path.parent)
+            replace_file(path, data)
 
     def get(self, name: str) -> bytes:
         path = self._path(name)
@@ -71,7 +69,7 @@ class FileObjects:
         try:
             with _translated(name):
                 path.unlink()
-                _sync(path.parent)
+                sync_folder(path.parent)
         except NotFound:
             return
 
@@ -86,53 +84,10 @@ class FileObjects:
         with _translated(prefix):
             for folder, _, files in os.walk(start, onerror=failed):
                 below = Path(folder).relative_to(self._root)
-                yield from ((below / file).as_posix() for file in files if not file.startswith(_PARTIAL))
+                yield from ((below / file).as_posix() for file in files if not file.startswith(PARTIAL))
 
     def _path(self, name: str) -> Path:
         return self._root / check_object_name(name)
-
-
-def _write(path: Path, data: bytes | bytearray | memoryview | Iterator[bytes]) -> None:
-    handle, partial = tempfile.mkstemp(prefix=_PARTIAL, dir=path.parent)  # 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            if isinstance(data, bytes | bytearray | memoryview):
-                file.write(data)
-            else:
-                file.writelines(data)
-            file.flush()
-            _make_durable(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
-
-
-def _make_folders(folder: Path) -> None:
-    """Make the folder and those above it, each durable in the one above."""
-    if folder.is_dir():
-        return
-    _make_folders(folder.parent)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    _sync(folder.parent)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        _make_durable(handle)
-    finally:
-        os.close(handle)
-
-
-def _make_durable(handle: int) -> None:
-    """Wait until the device has it: on macOS, fsync alone leaves it in the drive's cache."""
-    full_sync = getattr(fcntl, "F_FULLFSYNC", None)
-    if full_sync is None:
-        os.fsync(handle)
-    else:
-        fcntl.fcntl(handle, full_sync)
 
 
 @contextmanager

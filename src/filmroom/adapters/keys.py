@@ -7,11 +7,11 @@ Losing a file loses what it protects: keep a copy apart from the data.
 
 import os
 import stat
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Self
 
+from filmroom.adapters.durable import create_file, make_folders, sync_folder
 from filmroom.crypto.derive import hkdf
 from filmroom.crypto.sign import generate, public
 from filmroom.crypto.sign import sign as ed25519
@@ -45,11 +45,12 @@ class FileKeys:
     def create(cls, folder: Path, entropy: Entropy) -> Self:
         """Return the keys of `folder` after making those that are not there yet. What is there is never overwritten."""
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folders(folder)
             _check_folder(folder)
-            for name in NAMES:
-                _make(folder / f"{name}.key", entropy)
-            _sync(folder)
+            for path in (folder / f"{name}.key" for name in NAMES):
+                if not path.exists():
+                    create_file(path, entropy.draw(_KEY).hex().encode() + b"\n")
+            sync_folder(folder)  # for those that somebody else has just made
         except OSError as error:
             raise _unavailable(error) from None
         return cls(folder, entropy)
@@ -107,31 +108,6 @@ def _read(path: Path) -> bytes:
     if len(key) != _KEY:
         raise Corrupt(f"the key file {path.name} holds no key of 32 bytes", "restore it from its copy")
     return key
-
-
-def _make(path: Path, entropy: Entropy) -> None:
-    """Write a new key unless there is one. A link cannot overwrite, whoever else is doing the same."""
-    if path.exists():
-        return
-    handle, partial = tempfile.mkstemp(prefix=".partial-", dir=path.parent)  # 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(entropy.draw(_KEY).hex().encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(partial, path)
-    except FileExistsError:
-        return
-    finally:
-        Path(partial).unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _unavailable(error: OSError) -> Unavailable:

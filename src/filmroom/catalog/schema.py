@@ -357,6 +357,18 @@ lease = Table(
     Column("expires", Moment, nullable=False),
 )
 
+opening = Table(
+    "opening",
+    metadata,
+    _key(),
+    Column("id", Words, nullable=False, unique=True),
+    _ref("lease", "lease.id", Words),
+    Column("shardset", DigestText, nullable=False),
+    Column("subjects", Document, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+Index(None, opening.c.lease)
+
 
 # -- evidence ------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from filmroom.errors import Corrupt, Invalid, KeyGone
+from filmroom.ids import Zone
 
 HEADER = 56
 CHUNK = 16_384
@@ -29,6 +30,11 @@ _NONCE = 12
 _KEY = 32
 _INFO = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0"
 _PIECE = 1 << 20  # one call over a large buffer spends its time allocating
+
+
+def context_of(zone: Zone, name: str) -> bytes:
+    """Return what the object with this full name in its zone is bound to: swap two objects and neither opens."""
+    return f"filmroom/v1|{zone}|{name}".encode()
 
 
 def seal(key: bytes, context: bytes, data: bytes | bytearray | memoryview) -> bytes:

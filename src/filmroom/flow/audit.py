@@ -62,8 +62,8 @@ def prove_audit(ports: Ports, index: int, *, size: int | None = None) -> Proof:
 def verify_audit(ports: Ports) -> audit.Verdict:
     """Check every leaf against every signed checkpoint, the one outside the catalog too, and the catalog against the log.
 
-    Rows of deliveries, label sets, projects, snapshots, shardsets, requests, grants and leases must be what was written
-    down when they were made or last decided about.
+    Rows of deliveries, label sets, projects, snapshots, shardsets, requests, grants, leases and opened shards must be what
+    was written down when they were made or last decided about.
     """
     evidence.authorize(ports, "audit")
     origin, public_key = audit.origin(ports.room), ports.keys.public_key()
@@ -123,6 +123,8 @@ def _records_differ(tx: Transaction, said: Mapping[tuple[str, str], str]) -> Ite
         standing["snapshot", str(snapshot.ref)] = snapshot
         for lease in tx.access.leases(snapshot.ref):
             standing["lease", lease.id] = lease
+        for opening in tx.access.openings(snapshot.ref):
+            standing["opening", opening.id] = opening
         for shardset in tx.shardsets.find(snapshot.ref):
             standing["shardset", str(shardset.id)] = shardset
     for kind, name in sorted(said.keys() | standing.keys()):

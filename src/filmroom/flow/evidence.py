@@ -80,8 +80,7 @@ def publish(ports: Ports) -> None:
 
 
 def _append(tx: Transaction, ports: Ports, event: Event) -> None:
-    tx.log.append([audit.leaf(event, at=ports.clock.now(), room=ports.room)])
-    size, frontier = tx.log.frontier()
+    size, frontier = tx.log.append([audit.leaf(event, at=ports.clock.now(), room=ports.room)])
     root = Digest(merkle.frontier_root([bytes.fromhex(each.hex) for each in frontier]).hex())
     tx.log.add_checkpoint(
         audit.checkpoint(

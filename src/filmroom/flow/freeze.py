@@ -21,7 +21,7 @@ from filmroom.ids import Digest, Versioned, Zone, check_name
 from filmroom.ports import Ports, Transaction
 from filmroom.records import CleanInstance, Copy, CopyState, Member, Row, Snapshot, StoredInstance
 from filmroom.snapshot import manifest
-from filmroom.snapshot.manifest import Circumstances, Definition
+from filmroom.snapshot.manifest import Circumstances, Definition, Table
 from filmroom.snapshot.split import parse_split, part_of
 
 ROOT, ENVELOPE = "snapshot.json", "snapshot.dsse.json"
@@ -87,10 +87,9 @@ def freeze(
     if not cohort.pairs:
         why = ", ".join(f"{count} {reason}" for reason, count in cohort.left_out.items()) or "no instance matches"
         raise Refused(f"there is nothing to freeze: {why}", f"run: filmroom deidentify --project {project}")
-    rows = manifest.in_order(_rows(ports, definition, cohort))
-    root = manifest.root_of(rows)
+    table = manifest.tabulate(_rows(ports, definition, cohort))
     newest = cohort.newest
-    if newest is not None and (newest.root, newest.definition) == (root, definition.digest):
+    if newest is not None and (newest.root, newest.definition) == (table.root, definition.digest):
         return _frozen(newest, cohort.left_out, existing=True)
 
     ref = Versioned(name, newest.ref.version + 1 if newest else 1)
@@ -101,15 +100,19 @@ def freeze(
         frozen_by=permit.actor.name,
         parent=newest.id if newest else None,
     )
-    document = canonical(manifest.root_document(ref, definition, rows, circumstances))
-    snapshot = replace(_snapshot(ref, Digest.of(document), root, definition, rows, circumstances), where=where)
-    _store(ports, snapshot, document, rows)
+    document = canonical(manifest.root_document(ref, definition, table, circumstances))
+    snapshot = replace(_snapshot(ref, Digest.of(document), definition, table, circumstances), where=where)
+    _store(ports, snapshot, document, table.files)
     with ports.catalog.write() as tx:
         latest = tx.snapshots.latest(name)
         if (latest.ref if latest else None) != (newest.ref if newest else None):
             raise Refused(f"somebody else froze {name} in the meantime", "run it again")
-        tx.snapshots.add(snapshot, _members(rows, cohort))
-        outcome: dict[str, int | str] = {"snapshot": str(snapshot.id), "root": str(root), "instances": len(rows)}
+        tx.snapshots.add(snapshot, _members(table.rows, cohort))
+        outcome: dict[str, int | str] = {
+            "snapshot": str(snapshot.id),
+            "root": str(table.root),
+            "instances": len(table.rows),
+        }
         evidence.record(tx, ports, permit, {"kind": "snapshot", "id": str(ref)}, outcome, row=snapshot)
     return _frozen(snapshot, cohort.left_out, existing=False)
 
@@ -187,12 +190,12 @@ def _members(rows: Sequence[Row], cohort: _Cohort) -> list[Member]:
     ]
 
 
-def _store(ports: Ports, snapshot: Snapshot, document: bytes, rows: Sequence[Row]) -> None:
+def _store(ports: Ports, snapshot: Snapshot, document: bytes, files: Sequence[tuple[str, bytes]]) -> None:
     research = SealedZone(ports, Zone.RESEARCH)
     subject = project_subject(snapshot.project)
     research.ensure([subject])
     envelope = sign.dsse(manifest.PAYLOAD_TYPE, document, ports.keys.sign, ports.keys.public_key())
-    for name, data in (*manifest.row_files(rows), (ENVELOPE, envelope.encode()), (ROOT, document)):
+    for name, data in (*files, (ENVELOPE, envelope.encode()), (ROOT, document)):
         research.put(object_name(snapshot.id, name), subject, data)
 
 
@@ -202,20 +205,17 @@ def object_name(snapshot: Digest, name: str) -> str:
 
 
 def _snapshot(
-    ref: Versioned, id: Digest, root: Digest, definition: Definition, rows: Sequence[Row], circumstances: Circumstances
+    ref: Versioned, id: Digest, definition: Definition, table: Table, circumstances: Circumstances
 ) -> Snapshot:
     return Snapshot(
         ref=ref,
         id=id,
-        root=root,
+        root=table.root,
         definition=definition.digest,
         project=definition.project,
         where="",
-        instances=len(rows),
-        series=len({row.series_uid for row in rows}),
-        studies=len({row.study_uid for row in rows}),
-        patients=len({row.subject for row in rows}),
-        splits=manifest.splits(rows, definition.split),
+        **manifest.counts(table.rows),
+        splits=manifest.splits(table.rows, definition.split),
         label_sets=tuple(map(str, definition.label_sets)),
         frozen_at=circumstances.frozen_at,
         frozen_by=circumstances.frozen_by,

@@ -4,9 +4,9 @@ The lease is looked at before every batch, and every shard that is opened is wri
 reader can have read less than the audit log says, never more.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
 
 from filmroom.errors import Denied, NotFound
 from filmroom.flow import evidence
@@ -17,46 +17,74 @@ from filmroom.govern import leases
 from filmroom.ids import Digest, Versioned, Zone
 from filmroom.loader.data import Data, open_data
 from filmroom.ports import Ports
-from filmroom.records import Actor, Grant, LeaseRecord, Permit
+from filmroom.records import Actor, Grant, LeaseRecord, Opening, Permit
 
 
 class LeaseGate:
-    """Releases a shardset's keys to the holder of a lease: the `KeyRelease` of a room that is at hand."""
+    """Releases a shardset's keys to the holder of a lease: the `KeyRelease` of a room that is at hand.
+
+    The token is verified when the gate is made, for it cannot change; the lease that it stands for, and the grant behind
+    it, are looked at each time. Making it raises LeaseEnded for a token that has expired, and Denied for one that is not
+    this room's.
+    """
 
     def __init__(self, ports: Ports, token: str, ref: Versioned, shardset: Digest) -> None:
         self._ports = ports
-        self._token = token
         self._ref = ref
         self._shardset = shardset
+        with self._refusals_written():
+            self._lease = leases.read(token, room=ports.room, public_key=ports.keys.public_key(), now=ports.clock.now())
 
     def check(self) -> None:
         """Raise LeaseEnded once the lease has ended, or Denied for one that is not for this snapshot."""
-        self._alive(self._ports.clock.now())
+        self._alive()
 
     def keys(self, subjects: Iterable[str]) -> dict[str, bytes]:
         """Return the keys of these subjects: the shardset's own, or patients by pseudonym."""
         wanted = {subject: self._key_name(subject) for subject in subjects}
-        lease, grant = self._alive(self._ports.clock.now())
+        lease, grant = self._alive()
         permit = self._permit(lease, grant)
         with self._ports.catalog.write() as tx:
             opened = unwrap(self._ports, tx.keys, Zone.RESEARCH, list(wanted.values()))
-            what = {"kind": "shardset", "id": str(self._shardset), "lease": lease.id, "job": lease.job}
-            evidence.record(tx, self._ports, permit, what, {"keys": len(opened), "snapshot": str(self._ref)})
+            opening = self._opening(lease, wanted)
+            tx.access.add_opening(opening)
+            what = {
+                "kind": "opening",
+                "id": opening.id,
+                "shardset": str(self._shardset),
+                "snapshot": str(self._ref),
+                "lease": lease.id,
+                "job": lease.job,
+            }
+            evidence.record(tx, self._ports, permit, what, {"keys": len(opened)}, row=opening)
         return {subject: opened[name] for subject, name in wanted.items()}
 
-    def _alive(self, now: datetime) -> tuple[LeaseRecord, Grant]:
-        ports = self._ports
-        try:
-            lease_id = leases.read(self._token, room=ports.room, public_key=ports.keys.public_key(), now=now)
-            with ports.catalog.read() as tx:
-                lease, grant = tx.access.get_lease(lease_id)
-            leases.alive(lease, grant, now)
+    def _alive(self) -> tuple[LeaseRecord, Grant]:
+        with self._refusals_written():
+            with self._ports.catalog.read() as tx:
+                lease, grant = tx.access.get_lease(self._lease)
+            leases.alive(lease, grant, self._ports.clock.now())
             if lease.snapshot != self._ref:
                 raise Denied(f"this lease is not for {self._ref}", f"run: filmroom lease {self._ref}")
-        except Denied:
-            evidence.refused(ports, "load", {"kind": "snapshot", "id": str(self._ref)})
-            raise
         return lease, grant
+
+    @contextmanager
+    def _refusals_written(self) -> Iterator[None]:
+        try:
+            yield
+        except Denied:
+            evidence.refused(self._ports, "load", {"kind": "snapshot", "id": str(self._ref)})
+            raise
+
+    def _opening(self, lease: LeaseRecord, subjects: Iterable[str]) -> Opening:
+        """Return the record of whose shards are opened: the leaf has its digest, for the list may be long."""
+        return Opening(
+            id=f"opening-{self._ports.entropy.draw(12).hex()}",
+            lease=lease.id,
+            shardset=self._shardset,
+            subjects=tuple(subjects),
+            at=self._ports.clock.now(),
+        )
 
     def _permit(self, lease: LeaseRecord, grant: Grant) -> Permit:
         """Ask the policy about the holder: a lease's token speaks for who it was lent to, whoever opened the room."""

@@ -10,7 +10,7 @@ from filmroom.flow import evidence
 from filmroom.flow.sealed import SealedZone
 from filmroom.govern import leases
 from filmroom.ids import Digest, Versioned, Zone, check_name
-from filmroom.ports import Ports
+from filmroom.ports import Ports, Transaction
 from filmroom.records import Model, Value
 
 
@@ -25,6 +25,7 @@ def register_model(
 ) -> Model:
     """Keep an artifact in the models zone and link it to its snapshot, and to the lease that it was trained under.
 
+    The shardset is the one that was opened through the lease; without a lease, the only one that the snapshot has.
     Registering the same artifact for the same snapshot again returns the version it has. Raises NotFound for a
     snapshot that does not exist, and Refused for a lease of another snapshot.
     """
@@ -35,12 +36,12 @@ def register_model(
         tx.snapshots.get(snapshot)
         newest = tx.models.latest(name)
         same = [each for each in tx.models.by_digest(digest) if (each.ref.name, each.snapshot) == (name, snapshot)]
-        shardset = next(iter(tx.shardsets.find(snapshot)), None)
         lease_id = None
         if lease:
             lease_id = leases.identify(lease, room=ports.room, public_key=ports.keys.public_key())
             if tx.access.get_lease(lease_id)[0].snapshot != snapshot:
                 raise Refused(f"this lease is not for {snapshot}", "give the lease that the model was trained under")
+        shardset = _shardset(tx, snapshot, lease_id)
     if same:
         return same[0]
     models = SealedZone(ports, Zone.MODELS)
@@ -53,7 +54,7 @@ def register_model(
         digest=digest,
         size_bytes=len(data),
         snapshot=snapshot,
-        shardset=shardset.id if shardset else None,
+        shardset=shardset,
         lease=lease_id,
         metrics=figures,
         registered_at=ports.clock.now(),
@@ -64,6 +65,13 @@ def register_model(
         what = {"kind": "model", "id": str(model.ref), "snapshot": str(snapshot)}
         evidence.record(tx, ports, permit, what, {"digest": str(digest), "lease": lease_id or ""})
     return model
+
+
+def _shardset(tx: Transaction, snapshot: Versioned, lease: str | None) -> Digest | None:
+    """Return the shardset that the model was trained on, or None when it could be one of several."""
+    opened = {opening.shardset for opening in tx.access.openings(snapshot) if opening.lease == lease}
+    candidates = opened or {shardset.id for shardset in tx.shardsets.find(snapshot)}
+    return candidates.pop() if len(candidates) == 1 else None
 
 
 def _read(path: Path) -> bytes:

@@ -28,7 +28,7 @@ def show_review(ports: Ports, copy: int) -> Copy:
 
 
 def decide_review(ports: Ports, copy: int, *, passed: bool, why: str) -> Copy:
-    """Pass or refuse a waiting copy.
+    """Pass or refuse a waiting copy; nobody needs to look at it any more, so what was kept for that is deleted.
 
     Passing verifies it again: a reviewer can answer for what only eyes can see, and for nothing else. Raises Refused
     when the copy is not waiting or when the verifier finds more than that.
@@ -41,9 +41,10 @@ def decide_review(ports: Ports, copy: int, *, passed: bool, why: str) -> Copy:
     if waiting.state is not CopyState.REVIEW or waiting.digest is None:
         raise Refused(f"this copy is {waiting.state}, it does not wait for a decision", "see filmroom review list")
     decided = replace(waiting, state=CopyState.REFUSED)
+    clinical, research = SealedZone(ports, Zone.CLINICAL), SealedZone(ports, Zone.RESEARCH)
+    kept = review_name(clinical, waiting.digest)
     if passed:
-        clinical, research = SealedZone(ports, Zone.CLINICAL), SealedZone(ports, Zone.RESEARCH)
-        data = clinical.get(review_name(clinical, waiting.digest), review_subject(waiting))
+        data = clinical.get(kept, review_subject(waiting))
         forbidden = verify.identifiers(clinical.get_content(source.digest, source.subject))
         match verify.passed_by_reviewer(data, forbidden, profile, permit.actor.name):
             case verify.Passed() as verdict:
@@ -60,4 +61,9 @@ def decide_review(ports: Ports, copy: int, *, passed: bool, why: str) -> Copy:
             raise Refused("somebody else decided in the meantime", "see filmroom review show")
         tx.copies.put([decided])
         evidence.record(tx, ports, permit, {"kind": "copy", "id": str(copy)}, {"state": decided.state})
-        return tx.copies.get(copy)
+        settled = tx.copies.get(copy)
+        # Another profile or verifier may have made the same bytes, which wait for a decision of their own.
+        needed = any(other.state is CopyState.REVIEW for other in tx.copies.by_digest([waiting.digest]))
+    if not needed:
+        ports.objects[Zone.CLINICAL].delete(kept)
+    return settled

@@ -75,20 +75,20 @@ class SealedZone:
 
     def put(self, name: str, subject: str, data: bytes) -> bytes:
         """Seal and store; `ensure` has been called for the subject. Returns the sealed bytes."""
-        sealed = seal.seal(self._opened[subject], context(self._zone, name), data)
+        sealed = seal.seal(self._opened[subject], seal.context_of(self._zone, name), data)
         self._ports.objects[self._zone].put(name, sealed)
         return sealed
 
     def put_pieces(self, name: str, subject: str, pieces: Iterable[bytes]) -> None:
         """Seal and store what is too large to be in memory; `ensure` has been called for the subject."""
-        sealed = seal.seal_pieces(self._opened[subject], context(self._zone, name), pieces)
+        sealed = seal.seal_pieces(self._opened[subject], seal.context_of(self._zone, name), pieces)
         self._ports.objects[self._zone].put(name, sealed)
 
     def get(self, name: str, subject: str) -> bytes:
         """Fetch and open. Raises NotFound, KeyGone or Corrupt."""
         key = self._known_key(subject)
         sealed = self._ports.objects[self._zone].get(name)
-        return seal.open_sealed(key, context(self._zone, name), sealed)
+        return seal.open_sealed(key, seal.context_of(self._zone, name), sealed)
 
     def get_content(self, digest: Digest, subject: str, *, below: str = "") -> bytes:
         """Fetch by content, below a prefix, and prove it: raises Corrupt unless the plaintext has this digest."""
@@ -104,7 +104,7 @@ class SealedZone:
         """
         name, objects = self.name_of(stored.digest), self._ports.objects[self._zone]
         header = objects.get_range(name, 0, seal.HEADER)
-        reader = seal.RangeReader(self._known_key(stored.subject), context(self._zone, name), header)
+        reader = seal.RangeReader(self._known_key(stored.subject), seal.context_of(self._zone, name), header)
         first, last = reader.ciphertext_range(start, stop - start, stored.size_bytes)
         return reader.open(objects.get_range(name, first, last - first), start, stop - start)
 
@@ -121,11 +121,6 @@ class SealedZone:
 
     def _fresh(self, subject: str) -> bytes:
         return self._ports.keys.wrap(self._zone, subject, self._ports.entropy.draw(_KEY_BYTES))
-
-
-def context(zone: Zone, name: str) -> bytes:
-    """Return what an object's encryption is bound to: swap two objects and neither opens."""
-    return f"filmroom/v1|{zone}|{name}".encode()
 
 
 def unwrap(ports: Ports, keys: DataKeys, zone: Zone, subjects: Sequence[str]) -> dict[str, bytes]:

@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import TypeVar
 
 from filmroom.canon import Json
@@ -19,7 +18,7 @@ from filmroom.govern import lineage
 from filmroom.govern.lineage import Direction, Edge, Graph, Node
 from filmroom.ids import Digest, Versioned
 from filmroom.ports import Ports, Transaction
-from filmroom.records import Copy, Level, Model, Snapshot, StoredInstance
+from filmroom.records import Copy, LeaseRecord, Level, Model, Snapshot, StoredInstance
 
 T = TypeVar("T")
 
@@ -73,8 +72,7 @@ def trace(ports: Ports, name: str, *, forward: bool = True, backward: bool = Tru
         story = _Story(tx)
         for ref in start.snapshots:
             story.tell_snapshot(tx.snapshots.get(ref), start.instances)
-        for instance in start.instances or ():
-            story.tell_instance(instance)
+        story.tell_instances(start.instances or ())
         if start.node not in story.nodes:
             story.nodes.append(start.node)
         answers = story.answers
@@ -99,7 +97,6 @@ class _Story:
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
-        self._leases: dict[str, str] = {}
         self._studies: set[str] = set()
         self._labels: set[str] = set()
         self._models: set[str] = set()
@@ -123,38 +120,42 @@ class _Story:
         node = _snapshot_node(snapshot)
         self.nodes.append(node)
         wanted = None if only is None else {instance.digest for instance in only}
-        for member in self._tx.snapshots.members(snapshot.ref):
-            for copy in self._tx.copies.by_digest(member.copy):
-                if copy.project == snapshot.project and (wanted is None or copy.source in wanted):
-                    self._tell_copy(copy, self._tx.instances.get(copy.source))
-                    self._edge(_copy_node(copy), node, "freeze")
+        members = self._tx.snapshots.members(snapshot.ref)
+        copies = [
+            copy
+            for copy in self._tx.copies.by_digest([member.copy for member in members])
+            if copy.project == snapshot.project and (wanted is None or copy.source in wanted)
+        ]
+        sources = self._tx.instances.some([copy.source for copy in copies])
+        for copy in copies:
+            self._edge(self._tell_source(sources[copy.source]), _copy_node(copy), "deidentify")
+            self._edge(_copy_node(copy), node, "freeze")
         for labels in snapshot.label_sets:
             self._labels.add(labels)
             self._edge(Node(f"labels:{labels}", "labels", labels), node, "freeze")
         self._tell_use(snapshot, node)
 
-    def tell_instance(self, instance: StoredInstance) -> None:
-        """Tell where an instance belongs, and its copies."""
-        node = self._tell_source(instance)
-        for copy in self._tx.copies.by_source(instance.digest):
+    def tell_instances(self, instances: Sequence[StoredInstance]) -> None:
+        """Tell where instances belong, and their copies."""
+        nodes = {instance.digest: self._tell_source(instance) for instance in instances}
+        for copy in self._tx.copies.by_source(list(nodes)):
             if copy.digest is not None:
-                self._edge(node, _copy_node(copy), "deidentify")
-
-    def _tell_copy(self, copy: Copy, source: StoredInstance) -> None:
-        self._edge(self._tell_source(source), _copy_node(copy), "deidentify")
+                self._edge(nodes[copy.source], _copy_node(copy), "deidentify")
 
     def _tell_source(self, instance: StoredInstance) -> Node:
         node = _instance_node(instance)
-        study = Node(f"study:{instance.study_uid}", "study", f"study {instance.study_uid}")
-        patient = Node(f"patient:{instance.subject}", "patient", "patient")
+        patient, study, series = (_level_node(level, instance) for level in (Level.PATIENT, Level.STUDY, Level.SERIES))
         self._studies.add(instance.study_uid)
         self._edge(patient, study, "import")
-        self._edge(study, node, "import")
+        self._edge(study, series, "import")
+        self._edge(series, node, "import")
         return node
 
     def _tell_use(self, snapshot: Snapshot, node: Node) -> None:
+        leases = {lease.id: lease for lease in self._tx.access.leases(snapshot.ref)}
+        shardsets: dict[Digest, Node] = {}
         for shardset in self._tx.shardsets.find(snapshot.ref):
-            built = Node(f"shardset:{shardset.id}", "shardset", f"shards of {snapshot.ref}")
+            built = shardsets[shardset.id] = Node(f"shardset:{shardset.id}", "shardset", f"shards of {snapshot.ref}")
             self._edge(node, built, "build")
             self._edge(Node(f"recipe:{shardset.recipe}", "recipe", "recipe"), built, "build")
             self._code.append(
@@ -165,9 +166,10 @@ class _Story:
                     "packages": json.loads(shardset.code),
                 }
             )
-            for lease in self._tx.access.leases(snapshot.ref):
-                self._edge(built, Node(f"lease:{lease.id}", "lease", f"lease of {lease.holder}"), "lease")
-        for lease in self._tx.access.leases(snapshot.ref):
+        for opening in self._tx.access.openings(snapshot.ref):
+            self._edge(shardsets[opening.shardset], _lease_node(leases[opening.lease]), "load")
+        for lease in leases.values():
+            self._edge(node, _lease_node(lease), "lease")
             self._access.append(
                 {
                     "lease": lease.id,
@@ -181,8 +183,10 @@ class _Story:
             self._models.add(str(model.ref))
             target = _model_node(model)
             self._edge(node, target, "model")
+            if model.shardset:
+                self._edge(shardsets[model.shardset], target, "model")
             if model.lease:
-                self._edge(Node(f"lease:{model.lease}", "lease", "lease"), target, "model")
+                self._edge(_lease_node(leases[model.lease]), target, "model")
 
     def _edge(self, source: Node, target: Node, verb: str) -> None:
         self.nodes += [source, target]
@@ -226,6 +230,9 @@ def _find_snapshot(tx: Transaction, text: str) -> _Start | None:
 def _find_model(tx: Transaction, text: str) -> _Start | None:
     digest = _digest(text)
     models = tx.models.by_digest(digest) if digest else []
+    if len(models) > 1:
+        names = ", ".join(_model_node(model).id for model in models)
+        raise Invalid("several models have that digest", f"say which one: {names}")
     model = models[0] if models else _or_none(lambda: tx.models.get(Versioned.parse(text)))
     return _Start(_model_node(model), (model.snapshot,)) if model else None
 
@@ -244,8 +251,8 @@ def _find_instance(tx: Transaction, text: str) -> _Start | None:
     if digest is None:
         found = tx.instances.find(Level.INSTANCE, text)
     else:
-        sources = [digest, *(copy.source for copy in tx.copies.by_digest(digest))]
-        found = [each for source in sources if (each := _or_none(partial(tx.instances.get, source)))]
+        sources = [digest, *(copy.source for copy in tx.copies.by_digest([digest]))]
+        found = list(tx.instances.some(sources).values())
     return _Start(_instance_node(found[0]), _snapshots_of(tx, found[:1]), tuple(found[:1])) if found else None
 
 
@@ -253,15 +260,11 @@ def _find_level(tx: Transaction, level: Level, text: str) -> _Start | None:
     found = tx.instances.find(level, text)
     if not found:
         return None
-    if level is Level.PATIENT:
-        node = Node(f"patient:{found[0].subject}", "patient", "patient")
-    else:
-        node = Node(f"study:{found[0].study_uid}", "study", f"study {found[0].study_uid}")
-    return _Start(node, _snapshots_of(tx, found), tuple(found))
+    return _Start(_level_node(level, found[0]), _snapshots_of(tx, found), tuple(found))
 
 
 def _snapshots_of(tx: Transaction, instances: Iterable[StoredInstance]) -> tuple[Versioned, ...]:
-    copies = [copy.digest for each in instances for copy in tx.copies.by_source(each.digest) if copy.digest is not None]
+    copies = [copy.digest for copy in tx.copies.by_source([each.digest for each in instances]) if copy.digest]
     return tuple(tx.snapshots.containing(copies))
 
 
@@ -286,6 +289,16 @@ def _model_node(model: Model) -> Node:
 
 def _copy_node(copy: Copy) -> Node:
     return Node(f"copy:{copy.digest}", "copy", f"{copy.modality} copy for {copy.project}")
+
+
+def _lease_node(lease: LeaseRecord) -> Node:
+    return Node(f"lease:{lease.id}", "lease", f"lease of {lease.holder}")
+
+
+def _level_node(level: Level, instance: StoredInstance) -> Node:
+    """Return the patient, study or series that the instance belongs to. A patient's label says nothing of the patient."""
+    name = instance.names[level]
+    return Node(f"{level}:{name}", level.value, level.value if level is Level.PATIENT else f"{level} {name}")
 
 
 def _instance_node(instance: StoredInstance) -> Node:

@@ -159,29 +159,38 @@ def _pass_holds(ports: Ports, found: Manifest, row: Row, copies: Mapping[Digest,
 
 
 def _members_come_again(ports: Ports, found: Manifest) -> Iterator[str]:
-    """Yield "" or a problem for each member made anew, and for each object of each shardset made anew."""
+    """Yield "" or a problem for each member made anew, and for each object of each shardset made anew.
+
+    A member whose source, record or key is gone is one problem; the others are looked at all the same.
+    """
     clinical, research = SealedZone(ports, Zone.CLINICAL), SealedZone(ports, Zone.RESEARCH)
     members, copies = _members(ports, found)
     with ports.catalog.read() as tx:
         project = tx.projects.get(found.snapshot.project)
+        sources = tx.instances.some([copy.source for copy in copies.values()])
     profile = profiles.load(project.profile)
     pseudonyms = Pseudonyms(ports.keys.pseudonym_key(project.name))
     remade: dict[Digest, bytes] = {}
     with ports.progress.task("reproduce", len(members)) as advance:
         for member, row in zip(members, found.rows, strict=True):
+            advance(1)
             copy = copies.get(row.attestation)
             if copy is None:
                 yield f"member {member.position}: its verifier's record is gone from the catalog"
                 continue
-            with ports.catalog.read() as tx:
-                source = tx.instances.get(copy.source)
-            made = make(ports, project, profile, pseudonyms, clinical.get_content(source.digest, source.subject))
-            again = Digest.of(made.data or b"")
-            same = derive.commitment(salt_of(research, project.name, row.subject), again) == row.commitment
-            if same and made.data is not None:
-                remade[member.copy] = made.data
-            yield "" if same else f"member {member.position}: came out differently"
-            advance(1)
+            source = sources[copy.source]
+            try:
+                salt = salt_of(research, project.name, row.subject)
+                data = clinical.get_content(source.digest, source.subject)
+            except (NotFound, KeyGone, Corrupt) as error:
+                yield f"member {member.position}: {error.what}"
+                continue
+            made = make(ports, project, profile, pseudonyms, data).data
+            if made is None or derive.commitment(salt, Digest.of(made)) != row.commitment:
+                yield f"member {member.position}: came out differently"
+                continue
+            remade[member.copy] = made
+            yield ""
     for shardset in build.of_snapshot(ports, found.snapshot.ref):
         yield from build.comes_again(ports, shardset, found, members, remade)
 
@@ -192,8 +201,7 @@ def _members(ports: Ports, found: Manifest) -> tuple[Sequence[Member], dict[Dige
         members = tx.snapshots.members(found.snapshot.ref)
         copies = {
             Digest.of(copy.attestation.encode()): copy
-            for member in members
-            for copy in tx.copies.by_digest(member.copy)
+            for copy in tx.copies.by_digest([member.copy for member in members])
             if copy.project == found.snapshot.project and copy.attestation is not None
         }
     if len(members) != len(found.rows):

@@ -1,28 +1,31 @@
 """A shardset as a training loop sees it: a sequence of items, and batches or patches in a reproducible order.
 
 It needs an object store and a lease and nothing else of the room. Rules: the lease is asked before every item and every
-batch, so that a revoked one stops the very next read; keys are asked for once a subject and kept in memory only; what is
-handed out was checked (`shards.read`); the order is `loader.order`'s.
+batch is handed out, so that a revoked one stops the very next read; keys are asked for once a subject and kept in memory
+only; what is handed out was checked (`shards.read`); the order is `loader.order`'s.
 """
 
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import repeat
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from filmroom.crypto.seal import open_sealed
+from filmroom.crypto.seal import context_of, open_sealed
 from filmroom.errors import Corrupt, Invalid, KeyGone
+from filmroom.ids import Zone
 from filmroom.loader.order import order, philox, share
 from filmroom.loader.stream import prefetch
 from filmroom.ports import KeyRelease, Objects
-from filmroom.shards.index import Index, Place, decode_index
-from filmroom.shards.layout import INDEX, context
+from filmroom.shards.index import Index, Spot, decode_index
+from filmroom.shards.layout import INDEX, ArrayLayout
 from filmroom.shards.read import ShardReader
 
 Pixels: TypeAlias = NDArray[np.generic]
@@ -82,8 +85,9 @@ class Data:
         self._release = release
         self._threads = threads
         self._rows = _rows(index, split)
-        self._lock = threading.Lock()
+        self._key_lock = threading.Lock()  # held while keys are fetched, which must not keep others from decoding
         self._keys: dict[int, bytes] = {}
+        self._reader_lock = threading.Lock()
         self._readers: OrderedDict[int, ShardReader] = OrderedDict()
         self._columns: dict[str, NDArray[np.generic]] = {}
         self._state: dict[str, int | str | bool | None] = self._position(0, 0, 0, True)
@@ -95,11 +99,13 @@ class Data:
     def __getitem__(self, number: int) -> Item:
         """Return the sample at `number`, in the order of the shardset. Raises IndexError outside the split."""
         row = self._row(number)
-        place = self.index.place(row)
-        self._allow([place.subject])
-        image = np.empty(place.layout.sample_shape, place.layout.numpy_dtype)
-        self._read(row, place, (0,) * image.ndim, image)
-        return Item(image, self.index.labels(row), self.index.key(row))
+        self._release.check()
+        [spot] = self.index.spots(np.array([row]))
+        [reader] = self._readers_of([spot])
+        form = self.index.forms[int(self.index.arrays["form"][spot.array])]
+        image = np.empty(form.sample_shape, form.numpy_dtype)
+        reader.read(spot.position, (0,) * image.ndim, image, sample=spot.key)
+        return Item(image, self.index.labels(row), spot.key)
 
     def __iter__(self) -> Iterator[Item]:
         return (self[number] for number in range(len(self)))
@@ -130,7 +136,16 @@ class Data:
         return self._run(way, size, (rank, world), copy=copy, drop_last=drop_last)
 
     def patches(
-        self, shape: tuple[int, ...], size: int, seed: int = 0, epoch: int = 0, rank: int = 0, world: int = 1
+        self,
+        shape: tuple[int, ...],
+        size: int,
+        seed: int = 0,
+        epoch: int = 0,
+        rank: int = 0,
+        world: int = 1,
+        shuffle: bool = True,
+        copy: bool = False,
+        drop_last: bool = False,
     ) -> Iterator[Batch]:
         """Return an iterator over one random patch of every sample, in batches as `batches` makes them.
 
@@ -148,9 +163,9 @@ class Data:
             philox(self.index.snapshot, seed, epoch, "patches").random_raw(extents.size), dtype=np.uint64
         )
         room = (extents - np.array(shape) + 1).astype(np.uint64)
-        way = self._way(seed, epoch, True, tuple(shape))
+        way = self._way(seed, epoch, shuffle, tuple(shape))
         way = replace(way, corners=(draws.reshape(room.shape) % room).astype(np.int64))
-        return self._run(way, size, (rank, world), copy=False, drop_last=False)
+        return self._run(way, size, (rank, world), copy=copy, drop_last=drop_last)
 
     def state_dict(self) -> dict[str, int | str | bool | None]:
         """Return where the latest pass is: the epoch and the global index of the first sample not handed out yet."""
@@ -186,23 +201,29 @@ class Data:
     def _row(self, number: int) -> int:
         return int(self._rows[number])
 
+    @cached_property
+    def _forms(self) -> dict[int, ArrayLayout]:
+        """The forms that samples of the split have, by their number in the index."""
+        used = np.flatnonzero(np.bincount(self.index.form_numbers(self._rows))).tolist()
+        return {number: self.index.forms[number] for number in used}
+
     def _extents(self) -> Numbers:
         """Return the shape of every sample, one row each. Raises Invalid when they differ in number of axes or dtype."""
-        used = self.index.arrays["form"][self.index.samples["array"][self._rows]]
-        forms = [self.index.forms[form] for form in np.unique(used).tolist()]
-        if len({(len(form.shape), form.dtype) for form in forms}) > 1:
+        kinds = {(len(form.sample_shape), form.dtype) for form in self._forms.values()}
+        if len(kinds) > 1:
             raise self._mixed()
-        shapes = {int(form): self.index.forms[form].sample_shape for form in np.unique(used).tolist()}
-        table = np.zeros((len(self.index.forms), len(forms[0].sample_shape) if forms else 0), dtype=np.int64)
-        for form, shape in shapes.items():
-            table[form] = shape
-        return np.asarray(table[used], dtype=np.int64)
+        axes = kinds.pop()[0] if kinds else 0
+        table = np.zeros((len(self.index.forms), axes), dtype=np.int64)
+        for number, form in self._forms.items():
+            table[number] = form.sample_shape
+        return np.asarray(table[self.index.form_numbers(self._rows)], dtype=np.int64)
 
     def _form(self) -> tuple[int, ...]:
-        shapes = np.unique(self._extents(), axis=0)
-        if len(shapes) > 1:
+        """Return the shape of every sample. Raises Invalid when they differ in it or in dtype."""
+        kinds = {(form.sample_shape, form.dtype) for form in self._forms.values()}
+        if len(kinds) > 1:
             raise self._mixed()
-        return tuple(map(int, shapes[0])) if len(shapes) else ()
+        return kinds.pop()[0] if kinds else ()
 
     def _mixed(self) -> Invalid:
         return Invalid(
@@ -214,21 +235,23 @@ class Data:
         samples = order(len(self), seed=seed, epoch=epoch, shuffle=shuffle, snapshot=self.index.snapshot)
         return _Pass(seed=seed, epoch=epoch, shuffle=shuffle, samples=samples, shape=shape, corners=None)
 
-    def _start(self, way: _Pass) -> int:
-        """Return the global index to begin at: that of a loaded state if it is of this epoch, else 0."""
+    def _loaded(self, way: _Pass) -> Mapping[str, int | str | bool | None] | None:
+        """Return the loaded state if it is of this epoch."""
         state = self._resume
         if state is None or state["epoch"] != way.epoch:
-            return 0
+            return None
         if (state["seed"], state["shuffle"]) != (way.seed, way.shuffle):
             raise Invalid(
                 "the loaded state was taken with another seed or shuffle", "pass what the job was started with"
             )
-        self._resume = None
-        return int(state["next"] or 0)
+        return state
 
     def _run(self, way: _Pass, size: int, part: tuple[int, int], *, copy: bool, drop_last: bool) -> Iterator[Batch]:
-        start = self._start(way)
+        loaded = self._loaded(way)
+        start = int(loaded["next"] or 0) if loaded else 0
         plan = share(way.samples, size, *part, start=start, drop_last=drop_last)
+        if loaded:
+            self._resume = None  # not before: what was refused above may be asked again in other words
         return self._hand_out(way, plan, start, (size, part[1]), copy=copy)
 
     def _hand_out(
@@ -237,7 +260,7 @@ class Data:
         size, world = sizes
         batches = -(-(len(way.samples) - start) // size)
         depth = min(max(6, 2 * self._threads), batches)
-        dtype = self._dtype()
+        dtype = next((form.numpy_dtype for form in self._forms.values()), np.dtype(np.float32))
         # Written once, so that no batch pays for the first touch of its pages.
         buffers = [np.full((size // world, *way.shape), 0, dtype) for _ in range(depth)]
 
@@ -247,50 +270,52 @@ class Data:
         self._state = self._position(way.seed, way.epoch, start, way.shuffle)
         with closing(prefetch(plan, fill, buffers, self._threads)) as filled:
             for number, batch in enumerate(filled, start=1):
-                self._allow([])
+                self._release.check()  # in front of the hand-out and nowhere else: once a batch, and not while decoding
                 at = min(start + number * size, len(way.samples))
                 self._state = self._position(way.seed, way.epoch, at, way.shuffle)
                 yield replace(batch, image=batch.image.copy()) if copy else batch
 
-    def _dtype(self) -> np.dtype[np.generic]:
-        return self.index.place(int(self._rows[0])).layout.numpy_dtype if len(self) else np.dtype(np.float32)
-
     def _fill(self, way: _Pass, samples: Numbers, buffer: Pixels) -> Batch:
         rows = self._rows[samples]
-        places = [self.index.place(row) for row in rows.tolist()]
-        self._allow([place.subject for place in places])
-        for number, (sample, row, place) in enumerate(zip(samples.tolist(), rows.tolist(), places, strict=True)):
-            corner = (0,) * len(way.shape) if way.corners is None else tuple(way.corners[sample].tolist())
-            self._read(row, place, corner, buffer[number])
+        spots = self.index.spots(rows)
+        corners = repeat((0,) * len(way.shape)) if way.corners is None else map(tuple, way.corners[samples].tolist())
+        for spot, reader, corner, image in zip(spots, self._readers_of(spots), corners, buffer, strict=False):
+            reader.read(spot.position, corner, image, sample=spot.key)
         codes = self.index.samples["labels"][rows]
         labels = {name: self._column(name, at)[codes[:, at]] for at, name in enumerate(self.index.label_names)}
         return Batch(buffer[: len(rows)], labels, self.index.samples["key"][rows].astype(np.str_))
 
-    def _allow(self, subjects: list[int]) -> None:
-        """Ask the lease, and fetch the keys of subjects that were not opened before."""
-        with self._lock:
-            self._release.check()
-            wanted = [subject for subject in dict.fromkeys(subjects) if subject not in self._keys]
-            if not wanted:
-                return
-            names = {subject: self.index.subjects[subject] for subject in wanted}
-            keys = self._release.keys(list(names.values()))
+    def _fetch_keys(self, subjects: Iterable[int]) -> None:
+        """Fetch the keys of subjects that were not opened before. Raises KeyGone when one has none any more."""
+        asked = set(subjects)
+        if asked <= self._keys.keys():
+            return
+        with self._key_lock:
+            names = {subject: self.index.subjects[subject] for subject in sorted(asked - self._keys.keys())}
+            keys = self._release.keys(list(names.values())) if names else {}
             if not all(name in keys for name in names.values()):
                 raise KeyGone(
                     "the key of a patient in this shardset no longer exists", "build the snapshot's shardset again"
                 )
             self._keys.update({subject: keys[name] for subject, name in names.items()})
 
-    def _read(self, row: int, place: Place, start: tuple[int, ...], out: Pixels) -> None:
-        with self._lock:
-            reader = self._readers.pop(place.object, None)
-            if reader is None:
-                name = f"{self._prefix}/{place.name}"
-                reader = ShardReader(self._objects, name, place.layout, self._keys[place.subject], place.plain_size)
-            self._readers[place.object] = reader
-            if len(self._readers) > _OPEN_SHARDS:
+    def _readers_of(self, spots: Sequence[Spot]) -> list[ShardReader]:
+        """Return the reader of each spot's shard; the ones used last stay open."""
+        self._fetch_keys(spot.subject for spot in spots)
+        with self._reader_lock:
+            readers = [self._reader(spot) for spot in spots]
+            while len(self._readers) > _OPEN_SHARDS:
                 self._readers.popitem(last=False)
-        reader.read(place.position, start, out, sample=self.index.key(row))
+        return readers
+
+    def _reader(self, spot: Spot) -> ShardReader:
+        reader = self._readers.pop(spot.object, None)
+        if reader is None:
+            shard = self.index.shard(spot.array, spot.shard)
+            name, key = f"{self._prefix}/{shard.name}", self._keys[shard.subject]
+            reader = ShardReader(self._objects, name, shard.layout, key, shard.plain_size)
+        self._readers[spot.object] = reader
+        return reader
 
     def _column(self, name: str, at: int) -> NDArray[np.generic]:
         """Return the label's values by code; code -1, no value, finds the last one."""
@@ -321,7 +346,7 @@ def open_data(
         raise KeyGone("the key of this shardset no longer exists", "build the snapshot's shardset again")
     name = f"{prefix}/{INDEX}"
     try:
-        document = open_sealed(key, context(name), objects.get(name))
+        document = open_sealed(key, context_of(Zone.RESEARCH, name), objects.get(name))
     except KeyGone:
         raise Corrupt("the index of this shardset does not open with its key", "restore it from a copy") from None
     return Data(objects, prefix, decode_index(document), release, split=split, threads=threads)

@@ -11,7 +11,7 @@ Layout, little-endian: 16 bytes magic, 8 bytes header length, header, then each 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import google_crc32c
 import numpy as np
@@ -90,15 +90,25 @@ class Pool:
         return self.text[start : int(self.ends[number])].tobytes().decode()
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a sample lies: the shard object (name below the prefix, plain size), its layout, and the place in it."""
+class Spot(NamedTuple):
+    """Where a sample lies: the number of its shard object among all, which shard of which array that is, the place in
+    it, and whose it is. A tuple, because there is one for every sample that is read."""
 
     object: int
+    array: int
+    shard: int
+    position: int
+    subject: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEntry:
+    """A shard object: its name below the prefix, its plain size in bytes, its array's layout, and whose it is."""
+
     name: str
     plain_size: int
     layout: ArrayLayout
-    position: int
     subject: int
 
 
@@ -129,12 +139,21 @@ class Index:
     def key(self, sample: int) -> str:
         return bytes(self.samples["key"][sample]).decode()
 
-    def place(self, sample: int) -> Place:
-        """Return where the sample lies."""
-        record = self.samples[sample]
-        number = int(record["array"])
-        shard, position = divmod(int(record["position"]), int(self.arrays["per_shard"][number]))
-        return self.shard(number, shard, position)
+    def spots(self, samples: NDArray[np.int64]) -> list[Spot]:
+        """Return where each of the samples lies, in their order."""
+        records = self.samples[samples]
+        arrays = self.arrays[records["array"]]
+        shards, positions = np.divmod(records["position"], arrays["per_shard"])
+        objects = arrays["first_object"] + shards
+        columns = (objects, records["array"], shards, positions, arrays["subject"], records["key"])
+        return [
+            Spot(object, array, shard, position, subject, key.decode())
+            for object, array, shard, position, subject, key in zip(*(each.tolist() for each in columns), strict=True)
+        ]
+
+    def form_numbers(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the place in `forms` of each sample's form."""
+        return np.asarray(self.arrays["form"][self.samples["array"][samples]], dtype=np.int64)
 
     def layout(self, array: int) -> ArrayLayout:
         record = self.arrays[array]
@@ -142,12 +161,11 @@ class Index:
         shape = (int(record["count"]), *form.sample_shape)
         return ArrayLayout(shape, form.chunk, (int(record["per_shard"]), *form.shard[1:]), form.dtype)
 
-    def shard(self, array: int, shard: int, position: int = 0) -> Place:
-        """Return the place at `position` of the array's shard with that number, which exists."""
+    def shard(self, array: int, shard: int) -> ShardEntry:
+        """Return the array's shard with that number, which exists."""
         layout, record = self.layout(array), self.arrays[array]
-        at = int(record["first_object"]) + shard
-        name = shard_name(array, shard, len(layout.shape))
-        return Place(at, name, int(self.object_bytes[at]), layout, position, int(record["subject"]))
+        size = int(self.object_bytes[int(record["first_object"]) + shard])
+        return ShardEntry(shard_name(array, shard, len(layout.shape)), size, layout, int(record["subject"]))
 
     def labels(self, sample: int) -> dict[str, str | None]:
         """Return the sample's value for every label name, None where it has none."""

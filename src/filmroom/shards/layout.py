@@ -90,11 +90,6 @@ def plan(count: int, sample_shape: tuple[int, ...], dtype: str, *, volume: bool)
     return ArrayLayout((count, *sample_shape), (1, *inner), (per_shard, *padded), dtype)
 
 
-def context(name: str) -> bytes:
-    """Return the seal context of the research object with this full name."""
-    return f"filmroom/v1|research|{name}".encode()
-
-
 def array_name(array: int) -> str:
     """Return where the array lies below the shardset's prefix."""
     return f"a/{array:05d}"

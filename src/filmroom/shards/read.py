@@ -16,10 +16,11 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from filmroom.crypto.seal import HEADER, RangeReader
+from filmroom.crypto.seal import HEADER, RangeReader, context_of
 from filmroom.errors import Corrupt, KeyGone, NotFound
+from filmroom.ids import Zone
 from filmroom.ports import Objects
-from filmroom.shards.layout import CRC_BYTES, MISSING, ArrayLayout, context
+from filmroom.shards.layout import CRC_BYTES, MISSING, ArrayLayout
 
 _GAP_BYTES = 64 * 1024
 """Two chunks that lie closer than this are read with one request."""
@@ -52,7 +53,7 @@ class PlainRanges:
         self._seal: RangeReader | None = None
         if key is not None:
             try:
-                self._seal = RangeReader(key, context(name), self._stored(0, HEADER))
+                self._seal = RangeReader(key, context_of(Zone.RESEARCH, name), self._stored(0, HEADER))
             except KeyGone:
                 raise _damaged("the shard does not open with its subject's key") from None
 
@@ -188,11 +189,6 @@ class ShardReader:
         size = self._layout.numpy_dtype.itemsize
         if plain != self._layout.chunk_bytes or packed != len(frame) or block > plain or item != size:
             raise _damaged("a chunk's sizes are not those of the array")
-
-
-def shard_of(layout: ArrayLayout, position: int) -> tuple[int, int]:
-    """Return which shard of the array holds the sample at `position`, and its place in that shard."""
-    return divmod(position, layout.shard[0])
 
 
 def _runs(chunks: list[_Chunk]) -> Iterator[list[_Chunk]]:

@@ -61,14 +61,12 @@ class Recipe(Protocol):
 class Encoded:
     """One subject's objects, by name below the shardset's prefix, and what the index says of them.
 
-    Every object, the arrays' `zarr.json` included, is to be sealed under the subject's key. `next_array` is the
-    first free array number.
+    Every object, the arrays' `zarr.json` included, is to be sealed under the subject's key.
     """
 
     objects: tuple[tuple[str, bytes], ...]
     arrays: tuple[ArrayEntry, ...]
     entries: tuple[IndexEntry, ...]
-    next_array: int
 
 
 def encode_subject(start_array: int, samples: Sequence[Sample], recipe: Recipe) -> Encoded:
@@ -100,7 +98,7 @@ def encode_subject(start_array: int, samples: Sequence[Sample], recipe: Recipe) 
         IndexEntry(sample.key, array, position, sample.split, dict(sample.labels), sample.sources)
         for sample, (array, position) in zip(samples, places, strict=True)
     ]
-    return Encoded(tuple(objects), tuple(arrays), tuple(entries), start_array + len(groups))
+    return Encoded(tuple(objects), tuple(arrays), tuple(entries))
 
 
 def encode_shard(layout: ArrayLayout, images: Sequence[Pixels]) -> bytes:

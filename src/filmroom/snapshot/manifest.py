@@ -63,6 +63,26 @@ class Circumstances:
     parent: Digest | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A manifest's rows in its order, their root, and the named files in which they lie, a row a line."""
+
+    rows: tuple[Row, ...]
+    root: Digest
+    files: tuple[tuple[str, bytes], ...]
+
+
+def tabulate(rows: Iterable[Row], per_file: int = ROWS_PER_FILE) -> Table:
+    """Put rows in order and encode each of them once: root and files are made of the same bytes."""
+    ordered = in_order(rows)
+    lines = [row_bytes(row) for row in ordered]
+    files = (
+        (f"rows-{start // per_file:04d}.jsonl", b"\n".join([*lines[start : start + per_file], b""]))
+        for start in range(0, len(lines), per_file)
+    )
+    return Table(rows=tuple(ordered), root=Digest(merkle.root(lines).hex()), files=tuple(files))
+
+
 def in_order(rows: Iterable[Row]) -> list[Row]:
     """Return the rows in the manifest's order, which does not depend on the order in which they were found."""
     return sorted(rows, key=lambda row: (row.subject, row.study_uid, row.series_uid, row.sop_uid))
@@ -76,17 +96,6 @@ def row_bytes(row: Row) -> bytes:
 def root_of(rows: Iterable[Row]) -> Digest:
     """Return the RFC 6962 Merkle root over rows in the manifest's order."""
     return Digest(merkle.root(row_bytes(row) for row in rows).hex())
-
-
-def row_files(rows: Sequence[Row], per_file: int = ROWS_PER_FILE) -> list[tuple[str, bytes]]:
-    """Return the named files of the manifest's rows, a row a line."""
-    return [
-        (
-            f"rows-{start // per_file:04d}.jsonl",
-            b"".join(row_bytes(row) + b"\n" for row in rows[start : start + per_file]),
-        )
-        for start in range(0, len(rows), per_file)
-    ]
 
 
 def read_rows(data: bytes) -> Iterator[Row]:
@@ -109,7 +118,7 @@ def read_rows(data: bytes) -> Iterator[Row]:
 
 
 def root_document(
-    ref: Versioned, definition: Definition, rows: Sequence[Row], circumstances: Circumstances
+    ref: Versioned, definition: Definition, table: Table, circumstances: Circumstances
 ) -> dict[str, Json]:
     """Return the document whose canonical bytes are signed and whose digest is the snapshot's id."""
     return {
@@ -119,12 +128,12 @@ def root_document(
         "version": ref.version,
         "parent": str(circumstances.parent) if circumstances.parent else None,
         "definition": definition.document(),
-        "root": str(root_of(rows)),
+        "root": str(table.root),
         "rows": [
-            {"name": name, "digest": str(Digest.of(data)), "count": data.count(b"\n")} for name, data in row_files(rows)
+            {"name": name, "digest": str(Digest.of(data)), "count": data.count(b"\n")} for name, data in table.files
         ],
-        "counts": counts(rows),
-        "splits": dict(splits(rows, definition.split)),
+        "counts": dict(counts(table.rows)),
+        "splits": dict(splits(table.rows, definition.split)),
         "catalog_sequence": circumstances.catalog_sequence,
         "code": dict(circumstances.code),
         "frozen_at": rfc3339(circumstances.frozen_at),
@@ -132,7 +141,8 @@ def root_document(
     }
 
 
-def counts(rows: Sequence[Row]) -> dict[str, Json]:
+def counts(rows: Sequence[Row]) -> dict[str, int]:
+    """Return how many there are at each level, by the names that `records.Snapshot` has for it."""
     return {
         "instances": len(rows),
         "series": len({row.series_uid for row in rows}),

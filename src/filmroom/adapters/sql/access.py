@@ -1,4 +1,4 @@
-"""Requests, grants and leases."""
+"""Requests, grants, leases, and what was opened through them."""
 
 from datetime import datetime
 from typing import Any
@@ -8,11 +8,12 @@ from sqlalchemy import ColumnElement, Connection, func, literal, select, update
 from filmroom.adapters.sql.rows import actor_from, add, required, values_of
 from filmroom.catalog.schema import grant as grant_table
 from filmroom.catalog.schema import lease as lease_table
+from filmroom.catalog.schema import opening as opening_table
 from filmroom.catalog.schema import request as request_table
 from filmroom.catalog.types import Moment
 from filmroom.errors import Refused
 from filmroom.ids import Versioned
-from filmroom.records import Grant, LeaseRecord, Request, RequestState
+from filmroom.records import Grant, LeaseRecord, Opening, Request, RequestState
 
 
 class SqlAccess:
@@ -70,6 +71,16 @@ class SqlAccess:
         statement = select(lease_table).where(lease_table.c.snapshot == snapshot)
         rows = self._connection.execute(statement.order_by(lease_table.c.issued_at, lease_table.c.id))
         return [LeaseRecord(**dict(row._mapping)) for row in rows]
+
+    def add_opening(self, opening: Opening) -> None:
+        add(self._connection, opening_table, [values_of(opening)])
+
+    def openings(self, snapshot: Versioned) -> list[Opening]:
+        columns = opening_table.c["id", "lease", "shardset", "subjects", "at"]
+        joined = opening_table.join(lease_table, lease_table.c.id == opening_table.c.lease)
+        statement = select(*columns).select_from(joined).where(lease_table.c.snapshot == snapshot)
+        rows = self._connection.execute(statement.order_by(opening_table.c.pk))
+        return [Opening(**{**row._mapping, "subjects": tuple(row.subjects)}) for row in rows]
 
     def _grants(self, *conditions: ColumnElement[bool]) -> list[Grant]:
         statement = select(grant_table).where(*conditions).order_by(grant_table.c.granted_at, grant_table.c.id)

@@ -52,6 +52,10 @@ class SqlInstances:
         assert row is not None
         return _record(row)
 
+    def some(self, digests: Sequence[Digest]) -> dict[Digest, StoredInstance]:
+        rows = _STORED.rows(self._connection, map(str, digests))
+        return {record.digest: record for record in map(_record, rows)}
+
     def known(self, digests: Sequence[Digest]) -> set[Digest]:
         return {Digest.parse(row.digest) for row in _BY_DIGEST.rows(self._connection, map(str, digests))}
 
@@ -246,6 +250,7 @@ _CHAIN = Lookup(
     ),
     series.c.series_uid,
 )
+_STORED = Lookup(_stored(), instance_table.c.digest)
 _BY_DIGEST = Lookup(select(instance_table.c.digest), instance_table.c.digest)
 _CURRENT = Lookup(
     select(*instance_table.c["sop_uid", "digest"]).where(instance_table.c.state == InstanceState.CURRENT),

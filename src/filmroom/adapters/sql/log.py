@@ -25,19 +25,19 @@ class SqlLog:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def append(self, leaves: Sequence[bytes]) -> int:
+    def append(self, leaves: Sequence[bytes]) -> tuple[int, tuple[Digest, ...]]:
         size, frontier = self._head(lock=True)
         add(self._connection, audit_leaf, [{"idx": size + i, "leaf": leaf} for i, leaf in enumerate(leaves)])
         size, frontier = extend(size, frontier, leaves)
         self._connection.execute(update(audit_head).values(size=size, frontier=b"".join(frontier)))
-        return size
+        return size, _digests(frontier)
 
     def size(self) -> int:
         return self._head()[0]
 
     def frontier(self) -> tuple[int, tuple[Digest, ...]]:
         size, frontier = self._head()
-        return size, tuple(Digest(each.hex()) for each in frontier)
+        return size, _digests(frontier)
 
     def leaves(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         statement = select(audit_leaf.c.leaf).where(audit_leaf.c.idx >= start).order_by(audit_leaf.c.idx)
@@ -74,3 +74,7 @@ class SqlLog:
         if row is None or len(row.frontier) != _HASH_BYTES * row.size.bit_count():
             raise Corrupt("the head of the audit log is damaged", "restore the catalog from a backup")
         return row.size, [row.frontier[i : i + _HASH_BYTES] for i in range(0, len(row.frontier), _HASH_BYTES)]
+
+
+def _digests(hashes: Sequence[bytes]) -> tuple[Digest, ...]:
+    return tuple(Digest(each.hex()) for each in hashes)

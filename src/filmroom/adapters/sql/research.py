@@ -76,11 +76,11 @@ class SqlCopies:
             conditions.append(copy_table.c.state == state)
         return self._where(*conditions)
 
-    def by_digest(self, digest: Digest) -> list[Copy]:
-        return self._where(copy_table.c.digest == digest)
+    def by_digest(self, digests: Sequence[Digest]) -> list[Copy]:
+        return self._among(copy_table.c.digest, digests)
 
-    def by_source(self, source: Digest) -> list[Copy]:
-        return self._where(copy_table.c.source == source)
+    def by_source(self, sources: Sequence[Digest]) -> list[Copy]:
+        return self._among(copy_table.c.source, sources)
 
     def source_of_uid(self, uid: str) -> list[Digest]:
         if not uid:
@@ -88,6 +88,10 @@ class SqlCopies:
         named = (copy_table.c.study_uid == uid, copy_table.c.series_uid == uid, copy_table.c.sop_uid == uid)
         rows = self._connection.execute(select(copy_table.c.source).where(or_(*named)).order_by(copy_table.c.id))
         return list(dict.fromkeys(rows.scalars()))
+
+    def _among(self, column: ColumnElement[Any], digests: Sequence[Digest]) -> list[Copy]:
+        rows = rows_in(self._connection, select(copy_table), column, digests)
+        return [_copy(dict(row._mapping)) for row in sorted(rows, key=lambda row: row.id)]
 
     def _where(self, *conditions: ColumnElement[bool]) -> list[Copy]:
         rows = self._connection.execute(select(copy_table).where(*conditions).order_by(copy_table.c.id))

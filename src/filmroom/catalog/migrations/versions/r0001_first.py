@@ -365,6 +365,19 @@ def _access() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_lease"),
     )
     op.create_index("ix_lease_snapshot", "lease", ["snapshot"])
+    op.create_table(
+        "opening",
+        sa.Column("pk", KEY, nullable=False),
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("lease", TEXT, nullable=False),
+        sa.Column("shardset", TEXT, nullable=False),
+        sa.Column("subjects", TEXT, nullable=False),
+        sa.Column("at", TEXT, nullable=False),
+        sa.ForeignKeyConstraint(["lease"], ["lease.id"], name="fk_opening_lease"),
+        sa.PrimaryKeyConstraint("pk", name="pk_opening"),
+        sa.UniqueConstraint("id", name="uq_opening_id"),
+    )
+    op.create_index("ix_opening_lease", "opening", ["lease"])
 
 
 def _evidence() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from filmroom.adapters.spool import FileSpool, FileSpools
 from filmroom.adapters.system import SystemEntropy
 from filmroom.errors import Unavailable
-from filmroom.flow.gather import IN_MEMORY, Gathering
+from filmroom.flow.gather import IN_MEMORY, Budget, Gathering
 from filmroom.ids import Digest
 
 
@@ -54,6 +54,20 @@ def test_small_objects_are_gathered_in_memory_and_large_ones_in_a_spool() -> Non
     assert content.digest == Digest.of(piece * 4 + b"more")
     assert len(gathering) == len(content) == IN_MEMORY + 4
     content.close()
+
+
+def test_when_the_budget_for_all_is_used_up_small_objects_go_to_a_spool_too() -> None:
+    budget, spools = Budget(1000), FileSpools(SystemEntropy())
+    first, second = Gathering(spools, budget), Gathering(spools, budget)
+    first.append(bytes(900))
+    second.append(bytes(50))
+    second.append(bytes(60))
+    assert (first.content(), budget.used) == (bytes(900), 900)
+    content = second.content()
+    assert not isinstance(content, bytes) and content[:] == bytes(110)
+    first.close()
+    second.close()
+    assert budget.used == 0
 
 
 def test_a_full_disk_is_said_to_be_one() -> None:

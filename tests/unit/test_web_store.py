@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 from anyio import CapacityLimiter
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from filmroom.adapters.spool import FileSpools
 from filmroom.adapters.system import SystemClock, SystemEntropy
 from filmroom.errors import Unavailable
+from filmroom.flow.gather import Gathering
 from filmroom.flow.reception import Arrived, Delivery, Reception, Taken
 from filmroom.flow.visits import Visits
 from filmroom.ports import Ports
@@ -33,7 +34,7 @@ def stored(reception: Reception, parts: list[bytes], limits: Limits) -> list[Ans
         yield b"--b--"
 
     async def run() -> list[Answered]:
-        store = Store(reception, visits, FileSpools(SystemEntropy()), "", limits, CapacityLimiter(4))
+        store = Store(reception, visits, lambda: Gathering(FileSpools(SystemEntropy())), "", limits, CapacityLimiter(4))
         await store.take_parts(body(), "b")
         return await store.finish()
 
@@ -79,7 +80,7 @@ def test_a_client_that_falls_silent_is_not_waited_for(ports: Ports) -> None:
         assert asyncio.run(_posted_and_silent(app)) == 408
 
 
-async def _posted_and_silent(app: FastAPI) -> int:
+async def _posted_and_silent(app: Starlette) -> int:
     found = []
 
     async def receive() -> dict[str, object]:

@@ -215,10 +215,10 @@ class StoringSocket(AssociationSocket):
                     if not (is_over or has_no_room):
                         has_no_room = not _append(whole, view[:size])
         except BaseException:
-            whole.drop()
+            whole.close()
             raise
         if is_over or has_no_room:
-            whole.drop()
+            whole.close()
             return Sent(asked.sop_class, asked.sop_uid, None, is_over)
         return Sent(asked.sop_class, asked.sop_uid, whole.content())
 

@@ -1,15 +1,29 @@
 """One object as it comes in: in memory while it is small, in a spool from where it is not."""
 
+from dataclasses import dataclass
+
 from filmroom.ports import Content, Spooled, Spools
 
 IN_MEMORY = 32 * 2**20
 """How many bytes of an object are in memory at the most."""
 
 
-class Gathering:
-    """Bytes of one object, appended in order. Whoever takes the content closes it when the object is in."""
+@dataclass(slots=True)
+class Budget:
+    """How many bytes of all objects together may be in memory; for one thread."""
 
-    def __init__(self, spools: Spools) -> None:
+    limit: int
+    used: int = 0
+
+
+class Gathering:
+    """Bytes of one object, appended in order, and closed when the object is in.
+
+    With a `budget`, what does not fit into it goes to a spool, however small.
+    """
+
+    def __init__(self, spools: Spools, budget: Budget | None = None) -> None:
+        self._budget = budget or Budget(IN_MEMORY)
         self._spools = spools
         self._parts = bytearray()
         self._spool: Spooled | None = None
@@ -19,25 +33,31 @@ class Gathering:
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
         """Append. Raises Unavailable when there is no room for more."""
-        if self._spool is None and len(self._parts) + len(data) > IN_MEMORY:
+        if self._spool is None:
+            is_large = len(self._parts) + len(data) > IN_MEMORY
+            if not is_large and self._budget.used + len(data) <= self._budget.limit:
+                self._parts += data
+                self._budget.used += len(data)
+                return
             self._spool = self._spools.open()
             self._spool.append(self._parts)
-            self._parts = bytearray()
-        if self._spool is None:
-            self._parts += data
-        else:
-            self._spool.append(data)
+            self._forget_parts()
+        self._spool.append(data)
 
     def content(self) -> Content:
         """Return what came."""
         return bytes(self._parts) if self._spool is None else self._spool
 
-    def drop(self) -> None:
-        """Forget what came."""
-        self._parts = bytearray()
+    def close(self) -> None:
+        """Let go of what came."""
+        self._forget_parts()
         if self._spool is not None:
             self._spool.close()
             self._spool = None
+
+    def _forget_parts(self) -> None:
+        self._budget.used -= len(self._parts)
+        self._parts = bytearray()
 
 
 def close(content: Content) -> None:

@@ -5,6 +5,8 @@ them would say nothing about the delivery, and opening and closing it would cost
 """
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from filmroom.errors import FilmroomError
@@ -39,8 +41,17 @@ class Visits:
         self._of: dict[str, _Open] = {}
         self._timer: threading.Timer | None = None
 
+    @contextmanager
+    def visit(self) -> Iterator[Delivery]:
+        """Bring something: into the delivery that is open now, or a new one. Raises Denied, which is written down."""
+        delivery = self.enter()
+        try:
+            yield delivery
+        finally:
+            self.leave(delivery)
+
     def enter(self) -> Delivery:
-        """Return the delivery that is open now, or a new one. Raises Denied, which is written down; `leave` it once."""
+        """Return the delivery that is open now, or a new one; `leave` it once. Raises Denied, which is written down."""
         with self._lock:
             now = self._clock.monotonic()
             newest = self._newest

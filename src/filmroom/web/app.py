@@ -6,18 +6,22 @@ A client does not have to say who it is: everything is done as the identity that
 import asyncio
 import functools
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import FastAPI, Request, Response
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from filmroom.dicom.json import metadata
 from filmroom.dicom.parse import read
 from filmroom.errors import FilmroomError, Invalid, NotFound
+from filmroom.flow.gather import Budget, Gathering
 from filmroom.flow.reception import Reception
 from filmroom.flow.retrieve import Retrieval
 from filmroom.flow.search import search
@@ -50,35 +54,34 @@ _WHOLE = (
 
 def create_app(
     ports: Ports, reception: Reception, visits: Visits, limits: stow.Limits | None = None, *, hosts: Sequence[str] = ()
-) -> FastAPI:
-    """Return the application for an open room, for whoever closes `visits` at its end. It answers under the names in `hosts` only; none means any."""
-    app = FastAPI(title="filmroom", docs_url=None, redoc_url=None, openapi_url=None)
+) -> Starlette:
+    """Return the application for an open room, for whoever closes `visits` at its end.
+
+    It answers under the names in `hosts` only; none means any.
+    """
     door = _Door(ports, reception, visits, limits or stow.Limits())
-    for path in ("/studies", "/studies/{study}"):
-        app.add_api_route(path, door.store, methods=["POST"], response_model=None)
-    for path in _SEARCHES:
-        app.add_api_route(path, door.search, methods=["GET"], response_model=None)
+    routes = [Route(path, door.store, methods=["POST"]) for path in ("/studies", "/studies/{study}")]
+    routes += [_get(path, door.search) for path in _SEARCHES]
     for path in _WHOLE:
-        app.add_api_route(f"{path}/metadata", door.metadata, methods=["GET"], response_model=None)
-        app.add_api_route(path, door.objects, methods=["GET"], response_model=None)
+        routes += [_get(f"{path}/metadata", door.metadata), _get(path, door.objects)]
     one = _WHOLE[-1]
-    for path, handler in (
-        ("/bulkdata/{place:path}", door.bulk),
-        ("/frames/{numbers}", door.frames),
-        ("/rendered", door.rendered),
-        ("/thumbnail", door.rendered),
-        ("/frames/{numbers}/rendered", door.rendered),
-    ):
-        app.add_api_route(f"{one}{path}", handler, methods=["GET"], response_model=None)
-    app.add_api_route("/healthz", door.live, methods=["GET"], response_model=None)
-    app.add_api_route("/readyz", door.ready, methods=["GET"], response_model=None)
-    if hosts:
-        # A web page that makes its own name point here would otherwise read what nobody has to log in for.
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
-    app.add_exception_handler(FilmroomError, _refuse)
-    app.add_exception_handler(HTTPException, _no_route)
-    app.add_exception_handler(Exception, _defect)
-    return app
+    routes += [
+        _get(f"{one}/bulkdata/{{place:path}}", door.bulk),
+        _get(f"{one}/frames/{{numbers}}", door.frames),
+        _get(f"{one}/rendered", door.rendered),
+        _get(f"{one}/thumbnail", door.rendered),
+        _get(f"{one}/frames/{{numbers}}/rendered", door.rendered),
+        _get("/healthz", door.live),
+        _get("/readyz", door.ready),
+    ]
+    # A web page that makes its own name point here would otherwise read what nobody has to log in for.
+    own = [Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)] if hosts else []
+    handlers = {FilmroomError: _refuse, HTTPException: _no_route, Exception: _defect}
+    return Starlette(routes=routes, middleware=own, exception_handlers=handlers)
+
+
+def _get(path: str, handler: Callable[[Request], Awaitable[Response]]) -> Route:
+    return Route(path, handler, methods=["GET"])
 
 
 class _Door:
@@ -89,9 +92,13 @@ class _Door:
         self._reception = reception
         self._visits = visits
         self._limits = limits
+        self._budget = Budget(limits.bytes_in_memory)
         # Searches and retrievals do not wait behind those who store.
         self._storing = CapacityLimiter(_STORE_THREADS)
         self._others = CapacityLimiter(_OTHER_THREADS)
+
+    def _gather(self) -> Gathering:
+        return Gathering(self._ports.spools, self._budget)
 
     async def store(self, request: Request) -> Response:
         study = request.path_params.get("study", "")
@@ -100,7 +107,7 @@ class _Door:
         if kind is None:
             raise errors.not_acceptable(" or ".join(offers))
         boundary = stow.boundary_of(request.headers.get("content-type", ""))
-        store = stow.Store(self._reception, self._visits, self._ports.spools, study, self._limits, self._storing)
+        store = stow.Store(self._reception, self._visits, self._gather, study, self._limits, self._storing)
         body = self._body(request)
         try:
             if boundary:
@@ -185,10 +192,10 @@ class _Door:
         retrieval = await self._find(request)
         return await self._one(retrieval, lambda stored: wado.rendered(retrieval, stored, numbers[0], asked))
 
-    async def live(self) -> Response:
+    async def live(self, _: Request) -> Response:
         return Response("ok\n", media_type="text/plain")
 
-    async def ready(self) -> Response:
+    async def ready(self, _: Request) -> Response:
         def look() -> None:
             with self._ports.catalog.read() as tx:
                 tx.log.frontier()

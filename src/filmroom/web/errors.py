@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import ClassVar
 
-from fastapi import Response
+from starlette.responses import Response
 
 from filmroom.errors import (
     Corrupt,

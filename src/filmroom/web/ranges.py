@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fastapi import Response
+from starlette.responses import Response
 
 from filmroom.web.errors import HttpError
 

@@ -21,7 +21,6 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
@@ -30,10 +29,9 @@ from filmroom.dicom import identity
 from filmroom.dicom.identity import Identity
 from filmroom.dicom.json import attribute, sequence
 from filmroom.errors import Denied, FilmroomError, Invalid, Unavailable
-from filmroom.flow.gather import Gathering, close
-from filmroom.flow.reception import Arrived, Delivery, Reception
+from filmroom.flow.gather import Gathering
+from filmroom.flow.reception import Arrived, Reception
 from filmroom.flow.visits import Visits
-from filmroom.ports import Content, Spools
 from filmroom.records import LedgerRow, Outcome, Reason
 from filmroom.web import media, multipart
 from filmroom.web.errors import HttpError
@@ -41,17 +39,16 @@ from filmroom.web.errors import HttpError
 UNDERSTOOD_NOT, CONTRADICTORY, OTHER_STUDY = 0xC000, 0xA900, 0xA901
 NO_ROOM, PROCESSING, KEPT_BESIDE = 0xA700, 0x0110, 0xB000
 
-_T = TypeVar("_T")
 _CONTRADICTIONS = ("meta-contradicts", "pixels-", "dimensions-", "transfer-syntax-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one request may take. Bytes in flight are those whose part came whole and is not durable yet."""
+    """What one request may take, and how many bytes of all requests together may be in memory before disks are used."""
 
     part_bytes: int = 2**32
     parts_in_flight: int = 16
-    bytes_in_flight: int = 64 * 2**20
+    bytes_in_memory: int = 256 * 2**20
     silent_seconds: float = 60
 
 
@@ -73,6 +70,7 @@ class _Part:
     is_dicom: bool
     data: Gathering
     is_too_large: bool = False
+    has_no_room: bool = False
 
 
 class Store:
@@ -82,19 +80,18 @@ class Store:
         self,
         reception: Reception,
         visits: Visits,
-        spools: Spools,
+        gather: Callable[[], Gathering],
         study: str,
         limits: Limits,
         threads: CapacityLimiter,
     ) -> None:
         self._reception = reception
-        self._spools = spools
+        self._gather = gather
         self._visits = visits
         self._study = study
         self._limits = limits
         self._threads = threads
-        self._delivery: Delivery | None = None
-        self._flying: dict[asyncio.Task[None], int] = {}
+        self._flying: set[asyncio.Task[None]] = set()
         self._answers: dict[int, Answered] = {}
         self._count = 0
 
@@ -102,86 +99,86 @@ class Store:
         """Take in a multipart body. Raises Invalid when it is broken, with what was whole before it taken in."""
         parser = multipart.Parser(boundary)
         part: _Part | None = None
-        async for chunk in body:
-            for event in parser.receive(chunk):
-                match event:
-                    case multipart.PartBegins(headers):
-                        part = await self._begin(headers.get("content-type", media.DICOM))
-                    case multipart.PartData(data):
-                        assert part is not None
-                        self._grow(part, data)
-                    case multipart.PartEnds():
-                        assert part is not None
-                        await self._end(part)
-                        part = None
-        parser.finish()
+        try:
+            async for chunk in body:
+                for event in parser.receive(chunk):
+                    match event:
+                        case multipart.PartBegins(headers):
+                            part = self._begin(headers.get("content-type", media.DICOM))
+                        case multipart.PartData(data):
+                            assert part is not None
+                            self._grow(part, data)
+                        case multipart.PartEnds():
+                            assert part is not None
+                            whole, part = part, None
+                            await self._end(whole)
+            parser.finish()
+        finally:
+            if part is not None:
+                part.data.close()
 
     async def take_single(self, body: AsyncIterator[bytes]) -> None:
         """Take in a body that is one object."""
-        part = await self._begin(media.DICOM)
-        async for chunk in body:
-            self._grow(part, chunk)
+        part = self._begin(media.DICOM)
+        try:
+            async for chunk in body:
+                self._grow(part, chunk)
+        except BaseException:
+            part.data.close()
+            raise
         await self._end(part)
 
     async def finish(self) -> list[Answered]:
         """Wait for what is on its way, and return an answer a part, in the order of the parts."""
         problems = await asyncio.gather(*self._flying, return_exceptions=True)
-        if self._delivery is not None:
-            await self._in_thread(functools.partial(self._visits.leave, self._delivery))
         for problem in problems:
             if problem is not None:
                 raise problem
         return [self._answers[number] for number in sorted(self._answers)]
 
-    async def _begin(self, content_type: str) -> _Part:
-        if self._delivery is None:
-            self._delivery = await self._in_thread(self._visits.enter)
+    def _begin(self, content_type: str) -> _Part:
         self._count += 1
         try:
             is_dicom = media.parse_media(content_type).name in (media.DICOM, media.OCTETS)
         except Invalid:
             is_dicom = False
-        return _Part(self._count, is_dicom, Gathering(self._spools))
+        return _Part(self._count, is_dicom, self._gather())
 
     def _grow(self, part: _Part, data: bytes) -> None:
-        if part.is_too_large:
+        if part.is_too_large or part.has_no_room:
             return
-        if len(part.data) + len(data) > self._limits.part_bytes:
-            part.is_too_large = True
-            part.data.drop()
-        else:
-            part.data.append(data)
+        part.is_too_large = len(part.data) + len(data) > self._limits.part_bytes
+        try:
+            if not part.is_too_large:
+                part.data.append(data)
+        except Unavailable:
+            part.has_no_room = True
+        if part.is_too_large or part.has_no_room:
+            part.data.close()
 
     async def _end(self, part: _Part) -> None:
         """Send the part off to the reception, and wait until there is room for another one."""
-        assert self._delivery is not None
-        data = part.data.content()
-        task = asyncio.create_task(self._settle(part, data, self._delivery))
-        self._flying[task] = len(data) if isinstance(data, bytes) else 0
-        while self._flying and (
-            len(self._flying) >= self._limits.parts_in_flight
-            or sum(self._flying.values()) >= self._limits.bytes_in_flight
-        ):
-            done, _ = await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
+        self._flying.add(asyncio.create_task(self._settle(part)))
+        while len(self._flying) >= self._limits.parts_in_flight:
+            done, self._flying = await asyncio.wait(self._flying, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                del self._flying[task]
                 task.result()
 
-    async def _settle(self, part: _Part, data: Content, delivery: Delivery) -> None:
-        work = functools.partial(_take, self._reception, delivery, part, data, self._study)
+    async def _settle(self, part: _Part) -> None:
+        work = functools.partial(_take, self._reception, self._visits, part, self._study)
         try:
-            self._answers[part.number] = await self._in_thread(work)
+            self._answers[part.number] = await to_thread.run_sync(work, limiter=self._threads)
         finally:
-            close(data)
-
-    async def _in_thread(self, work: Callable[[], _T]) -> _T:
-        return await to_thread.run_sync(work, limiter=self._threads)
+            part.data.close()
 
 
-def _take(reception: Reception, delivery: Delivery, part: _Part, data: Content, study: str) -> Answered:
+def _take(reception: Reception, visits: Visits, part: _Part, study: str) -> Answered:
     """Hand one part to the reception, and say what became of it."""
     name, problem, failure = f"part {part.number}", None, 0
     who: Identity | None = None
+    data = part.data.content()
+    if part.has_no_room:
+        return Answered(None, NO_ROOM, is_away=True)
     if part.is_too_large:
         problem, failure = Reason("too-large", "over the size limit of this door"), NO_ROOM
     elif not part.is_dicom:
@@ -191,7 +188,8 @@ def _take(reception: Reception, delivery: Delivery, part: _Part, data: Content, 
         if who.study_uid and who.study_uid != study:
             problem, failure = Reason("other-study", "of another study than the request says"), OTHER_STUDY
     try:
-        taken = reception.take(delivery, Arrived(name, data, problem))
+        with visits.visit() as delivery:
+            taken = reception.take(delivery, Arrived(name, data, problem))
     except Unavailable:
         return Answered(who or identity.identify(data), NO_ROOM, is_away=True)
     except Denied:

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from anyio import CancelScope
-from fastapi import Response
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from filmroom.canon import Json

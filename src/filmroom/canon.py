@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from functools import cache
 from json.encoder import encode_basestring
 from typing import TypeAlias
 
@@ -19,10 +20,13 @@ from filmroom.ids import Digest, Versioned
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 _MAX_INT = 2**53 - 1
+_AS_THEY_ARE = frozenset({str, int, float, bool, type(None)})
 
 
 def plain(value: object) -> Json:
     """Turn records, digests, times and tuples into JSON values: field names as keys, times as RFC 3339 UTC."""
+    if type(value) in _AS_THEY_ARE:  # most of what there is
+        return value  # type: ignore[return-value]
     match value:
         case Enum():
             return plain(value.value)
@@ -37,9 +41,14 @@ def plain(value: object) -> Json:
         case list() | tuple() | set() | frozenset():
             return [plain(item) for item in (sorted(value) if isinstance(value, set | frozenset) else value)]
         case _ if is_dataclass(value) and not isinstance(value, type):
-            return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+            return {name: plain(getattr(value, name)) for name in _names(type(value))}
         case _:
             raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 def canonical(value: object) -> bytes:
@@ -79,5 +88,9 @@ def _encode(value: Json) -> str:
         case list():
             return "[" + ",".join(map(_encode, value)) + "]"
         case dict():
-            keys = sorted(value, key=lambda key: key.encode("utf-16-be"))
+            keys = sorted(value) if all(map(str.isascii, value)) else sorted(value, key=_utf_16)
             return "{" + ",".join(f"{encode_basestring(key)}:{_encode(value[key])}" for key in keys) + "}"
+
+
+def _utf_16(key: str) -> bytes:
+    return key.encode("utf-16-be")

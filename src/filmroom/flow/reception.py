@@ -190,6 +190,9 @@ class Reception:
         taken = self._decide(delivery, group)
         wanted = [(each, arrived) for each, arrived in zip(taken, group, strict=True) if _is_kept(each.decision)]
         self._zone.ensure(each.subject for each, _ in wanted)
+        if len(wanted) == 1:
+            self._put(wanted[0][0], wanted[0][1].data)
+            return Staged(taken, ())
         return Staged(taken, [self._writers.submit(self._put, each, arrived.data) for each, arrived in wanted])
 
     def take_staged(self, staged: Staged) -> list[LedgerRow]:

@@ -6,7 +6,7 @@ other without gaps, in the order of the commits.
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from filmroom.adapters.sql.rows import add, stream, values_of
 from filmroom.catalog.schema import audit_head, audit_leaf
@@ -29,7 +29,7 @@ class SqlLog:
         size, frontier = self._head(lock=True)
         add(self._connection, audit_leaf, [{"idx": size + i, "leaf": leaf} for i, leaf in enumerate(leaves)])
         size, frontier = extend(size, frontier, leaves)
-        self._connection.execute(update(audit_head).values(size=size, frontier=b"".join(frontier)))
+        self._connection.execute(_SET_HEAD, {"new_size": size, "new_frontier": b"".join(frontier)})
         return size, _digests(frontier)
 
     def size(self) -> int:
@@ -69,11 +69,15 @@ class SqlLog:
         return Checkpoint(size=row.size, root=row.root, note=row.note) if row else None
 
     def _head(self, *, lock: bool = False) -> tuple[int, list[bytes]]:
-        statement = select(*audit_head.c["size", "frontier"])
-        row = self._connection.execute(statement.with_for_update() if lock else statement).one_or_none()
+        row = self._connection.execute(_LOCK_HEAD if lock else _HEAD).one_or_none()
         if row is None or len(row.frontier) != _HASH_BYTES * row.size.bit_count():
             raise Corrupt("the head of the audit log is damaged", "restore the catalog from a backup")
         return row.size, [row.frontier[i : i + _HASH_BYTES] for i in range(0, len(row.frontier), _HASH_BYTES)]
+
+
+_HEAD = select(*audit_head.c["size", "frontier"])
+_LOCK_HEAD = _HEAD.with_for_update()
+_SET_HEAD = update(audit_head).values(size=bindparam("new_size"), frontier=bindparam("new_frontier"))
 
 
 def _digests(hashes: Sequence[bytes]) -> tuple[Digest, ...]:

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
-from filmroom.dicom import values, walk
+from filmroom.dicom import required, values, walk
 from filmroom.dicom.attributes import COLUMNS, UPPER
 from filmroom.dicom.windows import Lengthy, Window
 from filmroom.errors import Unreadable
@@ -116,6 +116,7 @@ def parse(data: Lengthy, *, digest: Digest | None = None) -> Parsed:
     dataset = reading.dataset
     reasons, findings = list(reading.reasons), list(reading.findings)
     reasons += _identity_reasons(dataset)
+    findings += required.lacking(_uid_text(dataset, "SOPClassUID"), dataset)
     pixels = next((dataset.get_item(tag) for tag in _PIXEL_TAGS if tag in dataset), None)
     value: bytes | Window = b"" if pixels is None else reading.windows.get(pixels.tag, walk.raw_value(pixels))
     columns = _columns(reading, findings)

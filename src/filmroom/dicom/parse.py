@@ -34,6 +34,7 @@ _SYNTAX = "TransferSyntaxUID"
 _TAGS = {column.dicom: Tag(column.dicom) for column in COLUMNS if column.dicom and column.dicom != _SYNTAX}
 _PIXEL_TAGS = (Tag("PixelData"), Tag("FloatPixelData"), Tag("DoubleFloatPixelData"))
 _NATIVE = frozenset({walk.IMPLICIT_LITTLE, walk.EXPLICIT_LITTLE, walk.EXPLICIT_BIG, walk.DEFLATED, walk.GE_PRIVATE})
+_CODES = {"anatomic_region": "AnatomicRegionSequence", "view_code": "ViewCodeSequence"}
 
 # How many samples a pixel takes in native pixel data when chroma is subsampled (PS3.3 C.7.6.3.1.2).
 _SUBSAMPLED = {"YBR_FULL_422": 2.0, "YBR_PARTIAL_422": 2.0, "YBR_PARTIAL_420": 1.5}
@@ -127,7 +128,8 @@ def parse(data: Lengthy, *, digest: Digest | None = None) -> Parsed:
         columns["frames"] = 1
     if not any(reason.code in ("truncated", "unreadable") for reason in reading.reasons):
         _check_pixels(reading, pixels, value, reasons, findings)
-    _look_inside(dataset, reasons, findings)  # last: opening sequences makes pydicom decode other elements too
+    _look_inside(dataset, reasons, findings)  # after the rest: opening sequences makes pydicom decode others, too
+    columns |= {name: code for name, keyword in _CODES.items() if (code := values.code(dataset, keyword))}
     identity = [columns.get(name) for name in ("sop_uid", "study_uid", "series_uid", "sop_class")]
     if not all(identity):
         return Parsed(None, tuple(dict.fromkeys(reasons)))
@@ -196,8 +198,13 @@ def _identity_reasons(dataset: Dataset) -> list[Reason]:
 
 
 def _uid_text(dataset: Dataset, keyword: str) -> str:
-    element = dataset.get_item(_TAGS[keyword]) if _TAGS[keyword] in dataset else None
-    return values.text(element, ["ascii"]) or ""
+    return _plain(dataset, keyword)
+
+
+def _plain(dataset: Dataset, keyword: str) -> str:
+    """Return a text that is ASCII by its kind, "" for none."""
+    tag = _TAGS.get(keyword) or Tag(keyword)
+    return values.text(dataset.get_item(tag) if tag in dataset else None, ["ascii"]) or ""
 
 
 def _charsets(dataset: Dataset) -> list[str]:
@@ -210,6 +217,11 @@ def _columns(reading: walk.Reading, findings: list[Finding]) -> dict[str, Value]
     dataset = reading.dataset
     names = _charsets(dataset)
     found: dict[str, Value] = {"transfer_syntax": reading.syntax}
+    start = values.moment(
+        *(_plain(dataset, keyword) for keyword in ("StudyDate", "StudyTime", "TimezoneOffsetFromUTC"))
+    )
+    if start:
+        found["study_start"] = start
     for column in COLUMNS:
         tag = _TAGS.get(column.dicom)
         if tag is None or tag not in dataset:

@@ -40,7 +40,7 @@ ONLY_IN_PYTHON = ("load",)
 """Verbs without a command: what they give is arrays."""
 
 GROUPS = {
-    "The front door": "import serve batches quarantine",
+    "The front door": "import serve batches quarantine incomplete",
     "The catalog": "query retrieve columns labels",
     "The boundary": "project deidentify review",
     "Datasets": "freeze snapshots show diff build verify reproduce",

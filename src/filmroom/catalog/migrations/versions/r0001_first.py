@@ -41,6 +41,7 @@ def _hierarchy() -> None:
         sa.Column("study_date", TEXT),
         sa.Column("study_start", TEXT),
         sa.Column("study_start_utc", TEXT),
+        sa.Column("study_announced", INTEGER),
         sa.Column("study_description", TEXT),
         sa.Column("accession_number", TEXT),
         sa.Column("institution", TEXT),
@@ -87,10 +88,19 @@ def _hierarchy() -> None:
         sa.Column("echo_time_ms", sa.Double()),
         sa.Column("flip_angle_deg", sa.Double()),
         sa.Column("sequence", TEXT),
+        sa.Column("series_announced", INTEGER),
+        sa.Column("completeness", TEXT),
+        sa.Column("judged_at", TEXT),
+        sa.Column("lacks", TEXT),
+        sa.Column("accepted_by", TEXT),
+        sa.Column("accepted_at", TEXT),
+        sa.Column("why", TEXT),
         sa.ForeignKeyConstraint(["study_pk"], ["study.pk"], name="fk_series_study_pk"),
         sa.PrimaryKeyConstraint("pk", name="pk_series"),
         sa.UniqueConstraint("study_pk", "series_uid", name="uq_series_study_pk_series_uid"),
     )
+    op.create_index("ix_series_completeness", "series", ["completeness"])
+    op.create_index("ix_series_judged_at", "series", ["judged_at"])
     op.create_index("ix_series_modality", "series", ["modality"])
     op.create_index("ix_series_series_uid", "series", ["series_uid"])
     op.create_table(
@@ -114,6 +124,8 @@ def _hierarchy() -> None:
         sa.Column("transfer_syntax", TEXT),
         sa.Column("image_type", TEXT),
         sa.Column("instance_number", INTEGER),
+        sa.Column("plane", TEXT),
+        sa.Column("slice_position_mm", sa.Double()),
         sa.Column("image_laterality", TEXT),
         sa.Column("image_laterality_received", TEXT),
         sa.Column("view", TEXT),
@@ -178,6 +190,7 @@ def _front_door() -> None:
         sa.PrimaryKeyConstraint("pk", name="pk_quarantine_case"),
         sa.UniqueConstraint("id", name="uq_quarantine_case_id"),
     )
+    op.create_index("ix_quarantine_case_batch", "quarantine_case", ["batch"])
     op.create_index("ix_quarantine_case_digest", "quarantine_case", ["digest"])
     op.create_index("ix_quarantine_case_series_uid", "quarantine_case", ["series_uid"])
     op.create_index("ix_quarantine_case_state", "quarantine_case", ["state"])

@@ -10,6 +10,7 @@ from tests.vectors.dicom_files import sound
 from filmroom.dicom import required
 from filmroom.dicom.encode import encode
 from filmroom.dicom.parse import parse
+from filmroom.dicom.walk import by_tag
 from filmroom.records import Finding, Severity
 
 REQUIRED_OF_CT = {
@@ -60,7 +61,7 @@ def test_an_empty_sequence_is_empty_whichever_way_its_length_is_written() -> Non
         dataset["AnatomicRegionSequence"].is_undefined_length = undefined
         mammogram = "1.2.840.10008.5.1.4.1.1.1.2"
         assert Finding(required.EMPTY, Severity.REVIEW, "AnatomicRegionSequence") in required.lacking(
-            mammogram, dataset
+            mammogram, by_tag(dataset)
         )
 
 

@@ -6,7 +6,7 @@ values.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pydicom.dataelem import RawDataElement
@@ -38,7 +38,8 @@ _ANNOUNCED = {
     "series_announced": "NumberOfSeriesRelatedInstances",
 }
 _ATTRIBUTES = {column.dicom for column in COLUMNS} | {*_START, *_PLACE, *_ANNOUNCED.values()}
-_TAGS = {keyword: Tag(keyword) for keyword in _ATTRIBUTES - {"", _SYNTAX}}
+_TAGS = {keyword: int(Tag(keyword)) for keyword in _ATTRIBUTES - {"", _SYNTAX}}
+_FILLED = tuple((column, _TAGS[column.dicom]) for column in COLUMNS if column.dicom in _TAGS)
 _PIXEL_TAGS = (Tag("PixelData"), Tag("FloatPixelData"), Tag("DoubleFloatPixelData"))
 _NATIVE = frozenset({walk.IMPLICIT_LITTLE, walk.EXPLICIT_LITTLE, walk.EXPLICIT_BIG, walk.DEFLATED, walk.GE_PRIVATE})
 _CODES = {"anatomic_region": "AnatomicRegionSequence", "view_code": "ViewCodeSequence"}
@@ -124,10 +125,11 @@ def parse(data: Lengthy, *, digest: Digest | None = None) -> Parsed:
     dataset = reading.dataset
     reasons, findings = list(reading.reasons), list(reading.findings)
     reasons += _identity_reasons(dataset)
-    findings += required.lacking(_plain(dataset, "SOPClassUID"), dataset, reading.windows)
+    elements = walk.by_tag(dataset)
+    findings += required.lacking(_plain(dataset, "SOPClassUID"), elements, reading.windows)
     pixels = next((dataset.get_item(tag) for tag in _PIXEL_TAGS if tag in dataset), None)
     value: bytes | Window = b"" if pixels is None else reading.windows.get(pixels.tag, walk.raw_value(pixels))
-    columns = _columns(reading, findings) | _derived(dataset)
+    columns = _columns(reading, elements, findings) | _derived(dataset)
     issuer, patient_id = patient(dataset)
     if pixels is None:
         columns.pop("frames", None)
@@ -219,17 +221,13 @@ def _charsets(dataset: Dataset) -> list[str]:
     return [encodings] if isinstance(encodings, str) else list(encodings)
 
 
-def _columns(reading: walk.Reading, findings: list[Finding]) -> dict[str, Value]:
+def _columns(reading: walk.Reading, elements: Mapping[int, walk.Element], findings: list[Finding]) -> dict[str, Value]:
     """Fill every catalog column that an attribute fills; what cannot be read is left out and noted."""
-    dataset = reading.dataset
-    names = _charsets(dataset)
+    names = _charsets(reading.dataset)
     found: dict[str, Value] = {"transfer_syntax": reading.syntax}
-    for column in COLUMNS:
-        tag = _TAGS.get(column.dicom)
-        if tag is None or tag not in dataset:
-            continue
-        element = dataset.get_item(tag)
-        if values.is_blank(element):
+    for column, tag in _FILLED:
+        element = elements.get(tag)
+        if element is None or values.is_blank(element):
             continue
         value = _value(column, element, names)
         if value is None:

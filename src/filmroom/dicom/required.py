@@ -5,12 +5,11 @@ What is conditional (1C), lies inside a sequence or belongs to an optional modul
 """
 
 import json
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from functools import cache, lru_cache
 from importlib.resources import files
 
 from pydicom.dataelem import RawDataElement
-from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from filmroom.dicom import values
@@ -23,14 +22,12 @@ MISSING, EMPTY = "type1-missing", "type1-empty"
 _IDENTITY = frozenset({"SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"})
 
 
-def lacking(sop_class: str, dataset: Dataset, apart: Container[int] = ()) -> list[Finding]:
+def lacking(sop_class: str, elements: Mapping[int, Element], apart: Container[int] = ()) -> list[Finding]:
     """Return a finding for each attribute that is missing or empty; none for a class that the table does not have.
 
     The elements must still be as they were read, undecoded. `apart` are the tags whose values were left where they lie.
     """
     wanted = _wanted(sop_class)
-    # Plain integers: comparing pydicom's tags costs more than all the rest.
-    elements: dict[int, Element] = dict(zip(map(int, dataset.keys()), dataset.values(), strict=True))
     there = {tag: elements[tag] for tag in wanted.keys() & elements.keys()}
     found = [_finding(MISSING, wanted[tag]) for tag in wanted.keys() - there.keys()]
     return found + [_finding(EMPTY, wanted[tag]) for tag in there if tag not in apart and _is_empty(there[tag])]

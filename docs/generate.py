@@ -25,6 +25,7 @@ from filmroom.cli.main import app
 from filmroom.cli.session import FAILED, INTERRUPTED, NOT_PERMITTED, UNAVAILABLE, USAGE, exit_code
 from filmroom.deid import profile as profiles
 from filmroom.dicom.attributes import COLUMNS
+from filmroom.dicom.required import EMPTY, MISSING
 from filmroom.ingest.accept import _WORDS as NOT_DICOM
 from filmroom.prepare.recipe import OPS, Op, Parameter
 from filmroom.records import ColumnType, Level
@@ -39,7 +40,7 @@ ONLY_IN_PYTHON = ("load",)
 """Verbs without a command: what they give is arrays."""
 
 GROUPS = {
-    "The front door": "import serve batches quarantine",
+    "The front door": "import serve batches quarantine incomplete",
     "The catalog": "query retrieve columns labels",
     "The boundary": "project deidentify review",
     "Datasets": "freeze snapshots show diff build verify reproduce",
@@ -462,6 +463,32 @@ _REASONS = {
 }
 """Reasons of the front door: what becomes of the object, and what it means."""
 
+_FINDINGS = {
+    "charset-unknown": "Specific Character Set names one that does not exist; its texts are read as far as they are ASCII",
+    "element-repeated": "an attribute comes twice; the first counts",
+    "elements-unordered": "attributes are not in the order of their tags",
+    "findings-left-out": "there are more findings than are kept",
+    "group-misplaced": "an attribute of the file's header lies in the data set",
+    "meta-missing": "the file has no header (group 0002)",
+    "pixels-long": "Pixel Data is longer than the image",
+    "preamble-missing": "the file does not begin as PS3.10 says",
+    "preamble-polyglot": "the first bytes make the file something else to another program",
+    "preamble-used": "the first 128 bytes are not empty",
+    "text-undecodable": "a text has bytes that its character set does not have",
+    "trailing-zeros": "zeros follow the data set",
+    "transfer-syntax-missing": "the header does not say how the data set is encoded; it was recognised",
+    "transfer-syntax-unknown": "the transfer syntax is none of the standard's",
+    MISSING: "an attribute that every object of the SOP class must have (type 1) is not there",
+    EMPTY: "an attribute that every object of the SOP class must have a value for (type 1) is empty",
+    "uid-invalid": "a UID breaks the rules for UIDs in a harmless way",
+    "value-broken": "a value has a length that its kind cannot have",
+    "value-missing": "there is no Patient ID",
+    "value-odd": "a value breaks the rules of its kind",
+    "value-unreadable": "a value that the catalog keeps cannot be read; its column stays empty",
+    "vr-unknown": "a value of a kind that DICOM does not have",
+}
+"""What the front door notes about an object that it lets in all the same."""
+
 RAISED = r'^    code: ClassVar\[str\] = "(.+)"|^    code = "(.+)"|_complain\(\s*"([\w-]+)"|^    \d+: \("([\w-]+)"'
 """How the code spells error codes: classes, the command line's last words, HTTP's."""
 
@@ -484,6 +511,9 @@ def error_codes() -> str:
     _check_all(
         "reason by name", {"code", "UID_CONFLICT"}, _found(r"\b(?:Reason|\.refuse)\(\s*([A-Za-z_.]+)\b,", *_FRONT_DOOR)
     )
+    elsewhere = {MISSING, EMPTY, "uid-invalid", "value-broken", "value-odd", "vr-unknown"}
+    noted = _found(r'\b(?:Finding|note)\(\s*"([\w-]+)"', "dicom/walk.py", "dicom/parse.py")
+    _check_all("finding", _FINDINGS.keys(), noted | elsewhere)
     return _page(
         [
             "# Errors and reasons",
@@ -512,6 +542,12 @@ def error_codes() -> str:
                 ("code", "what becomes of it", "in words"),
                 [(f"`{code}{'...' * code.endswith(':')}`", *rest) for code, rest in _REASONS.items()],
             ),
+            "",
+            "## Findings of the front door",
+            "",
+            "What is noted about an object that is let in all the same: the code, and which attribute. Never its value.",
+            "",
+            *_table(("code", "in words"), [(f"`{code}`", words) for code, words in sorted(_FINDINGS.items())]),
         ]
     )
 

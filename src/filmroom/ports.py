@@ -7,7 +7,7 @@ Each protocol has a contract suite in tests/contract, run on every adapter.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
 from filmroom.ids import Digest, Versioned, Zone
@@ -17,6 +17,7 @@ from filmroom.records import (
     Case,
     CaseState,
     Checkpoint,
+    Completeness,
     Copy,
     CopyState,
     Grant,
@@ -32,8 +33,11 @@ from filmroom.records import (
     Outcome,
     Permit,
     Project,
+    Reason,
     Request,
     SealedObject,
+    SeriesFacts,
+    SeriesState,
     Shardset,
     Snapshot,
     StoredInstance,
@@ -248,6 +252,41 @@ class Instances(Protocol):
         ...
 
 
+class Wholeness(Protocol):
+    """Whether series are whole. A series is given by the catalog's own key; a new instance makes it unjudged again."""
+
+    def of_batch(self, batch: str) -> list[int]:
+        """Return the series of what a delivery brought, for the first time, again, or into quarantine."""
+        ...
+
+    def of_uid(self, series_uid: str) -> list[int]: ...
+
+    def beside(self, keys: Sequence[int]) -> list[int]:
+        """Return the other series of those studies of which the sender announced how many instances they have."""
+        ...
+
+    def facts(self, keys: Sequence[int]) -> Iterator[tuple[int, SeriesFacts]]: ...
+
+    def judge(self, verdicts: Sequence[tuple[int, tuple[Reason, ...]]], at: datetime) -> None:
+        """Keep what each series lacks. An earlier decision stands as long as it lacks the same."""
+        ...
+
+    def accept(self, series_uid: str, by: str, at: datetime, why: str) -> None:
+        """Let the incomplete series with this UID be used. Raises Refused when there is none."""
+        ...
+
+    def unfit(self, quiet_since: datetime) -> dict[tuple[str, str, str], Completeness | None]:
+        """Return the series that are not to be handed on, by subject, study and series UID.
+
+        Those are the incomplete ones, and, as None, all of a study of which one is not judged or was after `quiet_since`.
+        """
+        ...
+
+    def unfinished(self, series_uid: str | None = None) -> list[SeriesState]:
+        """Return the series that are not complete, or what is known of the ones with this UID."""
+        ...
+
+
 class Projects(Protocol):
     def add(self, project: Project) -> None: ...
 
@@ -412,6 +451,8 @@ class Transaction(Protocol):
     @property
     def instances(self) -> Instances: ...
     @property
+    def wholeness(self) -> Wholeness: ...
+    @property
     def projects(self) -> Projects: ...
     @property
     def copies(self) -> Copies: ...
@@ -479,7 +520,8 @@ class Ports:
     """What a verb may touch, and in whose name.
 
     `room` names the room in tokens and in the audit log. `code` names the versions of what runs, by package.
-    `audit` holds the signed checkpoints, apart from the catalog whose log they speak of.
+    `audit` holds the signed checkpoints, apart from the catalog whose log they speak of. `quiet` is how long nothing of
+    a study must have come before it is handed on.
     """
 
     room: str
@@ -494,6 +536,7 @@ class Ports:
     entropy: Entropy
     progress: Progress
     spools: Spools
+    quiet: timedelta = timedelta(0)
 
 
 class KeyRelease(Protocol):

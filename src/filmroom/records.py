@@ -212,6 +212,64 @@ class InstanceState(StrEnum):
     REJECTED = "rejected"
 
 
+# -- whole or not --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One current instance of a series. `plane` and `position_mm` say where it lies (`dicom.geometry`)."""
+
+    number: int | None
+    plane: str | None
+    position_mm: float | None
+    image_type: str
+    frames: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesFacts:
+    """What is here of one series.
+
+    `announced` are instances that the sender's own objects speak of, of the series and of its study; `waiting` are
+    instances of it in quarantine that are not here in another form; `standing` is what it was found to lack before.
+    """
+
+    modality: str
+    slices: tuple[Slice, ...]
+    announced: int | None = None
+    study_announced: int | None = None
+    study_instances: int = 0
+    waiting: int = 0
+    standing: tuple[Reason, ...] = ()
+
+
+class Completeness(StrEnum):
+    """What is known of a series of which nothing is on its way.
+
+    `accepted` is incomplete, and somebody decided that it may be used all the same.
+    """
+
+    COMPLETE = "complete"
+    INCOMPLETE = "incomplete"
+    ACCEPTED = "accepted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesState:
+    """Whether a series is whole, and what it lacks. `state` is None while its delivery is open or was interrupted."""
+
+    subject: str
+    study_uid: str = field(repr=False)
+    series_uid: str = field(repr=False)
+    modality: str
+    state: Completeness | None
+    lacks: tuple[Reason, ...]
+    judged_at: datetime | None = None
+    accepted_by: str | None = None
+    accepted_at: datetime | None = None
+    why: str | None = None
+
+
 # -- the catalog ---------------------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from filmroom.ids import Zone
 
 ROOM_FILE = "room.toml"
 _FORMAT = 1
+_LONGEST_QUIET = 366 * 24 * 3600
 
 
 class Environment(BaseSettings):
@@ -69,6 +70,7 @@ class RoomFile:
     zones: dict[Zone, str]
     audit: str
     keys: str
+    quiet_seconds: int = 0
 
     def write(self, folder: Path) -> None:
         """Write the file, whole or not at all."""
@@ -88,6 +90,9 @@ class RoomFile:
             "",
             "[keys]",
             f"folder = {_quoted(self.keys)}",
+            "",
+            "[studies]",
+            f"quiet_seconds = {self.quiet_seconds}",
             "",
         ]
         draft = folder / f".{ROOM_FILE}.new"
@@ -113,9 +118,16 @@ class RoomFile:
                 zones={zone: str(facts["zones"][zone]) for zone in Zone},
                 audit=str(facts["audit"]["location"]),
                 keys=str(facts["keys"]["folder"]),
+                quiet_seconds=_seconds(facts.get("studies", {}).get("quiet_seconds", 0)),
             )
         except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
             raise Invalid(f"{ROOM_FILE} is not understood: {error}", "compare it with docs/formats/room.md") from None
+
+
+def _seconds(written: object) -> int:
+    if type(written) is not int or not 0 <= written <= _LONGEST_QUIET:
+        raise Invalid(f"quiet_seconds is no whole number from 0 to {_LONGEST_QUIET}", "write for example: 300")
+    return written
 
 
 def _quoted(text: str) -> str:

@@ -49,6 +49,7 @@ VERBS = {
         _verb("import", "uploader steward", "clinical", "let a delivery in, every object accounted for", "receive"),
         _verb("batches", "uploader steward auditor", "", "list deliveries, or show one with its ledger"),
         _verb("quarantine", "steward", "clinical", "see, release or reject what was refused at the door"),
+        _verb("incomplete", "steward", "", "see series that lack instances, or let one be used as it is"),
         _verb("query", "steward researcher", "", "find patients, studies, series or instances in the catalog"),
         _verb("retrieve", "steward", "clinical", "get objects out as they were received"),
         _verb("serve", "operator steward", "", "listen for other systems until stopped"),

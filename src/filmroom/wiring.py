@@ -10,7 +10,7 @@ import platform
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +31,7 @@ from filmroom.flow.deidentify import Run, deidentify
 from filmroom.flow.doctor import Diagnosis, doctor
 from filmroom.flow.evidence import publish
 from filmroom.flow.freeze import Frozen, freeze
+from filmroom.flow.incomplete import accept_incomplete, incomplete
 from filmroom.flow.labels import Imported, LabelChange, LabelSet, diff_labels, import_labels, label_sets, show_labels
 from filmroom.flow.load import load
 from filmroom.flow.model import register_model
@@ -64,6 +65,7 @@ from filmroom.records import (
     Model,
     Project,
     Request,
+    SeriesState,
     Snapshot,
 )
 from filmroom.settings import ROOM_FILE, Environment, RoomFile, user
@@ -154,6 +156,7 @@ def open_room(
         entropy=entropy,
         progress=progress or SilentProgress(),
         spools=FileSpools(entropy),
+        quiet=timedelta(seconds=file.quiet_seconds),
     )
     return Room(ports, lambda location: _objects(folder, location, None, environment))
 
@@ -220,6 +223,14 @@ class Room:
     def reject_case(self, case: str, *, why: str) -> Case:
         """Keep a case out for good. Its bytes stay, sealed, until retention ends. Raises Refused when decided before."""
         return reject_case(self._ports, case, why=why)
+
+    def incomplete(self) -> list[SeriesState]:
+        """List the series that are not complete: they lack instances, or may still grow, or were accepted as they are."""
+        return incomplete(self._ports)
+
+    def accept_incomplete(self, series_uid: str, *, why: str) -> list[SeriesState]:
+        """Let a series be used although it lacks instances. Raises NotFound, or Refused when it was accepted before."""
+        return accept_incomplete(self._ports, series_uid, why=why)
 
     # -- what we have ----------------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ def test_every_key_is_a_condition_or_refused_without_its_value(name: str, text: 
         ("series_description", "it's_*", "it's a", False),
         ("series_description", "50%?", "50%!", True),
         ("series_description", "50%?", "50!!", False),
-        ("modality", "c*", "CT", True),
+        ("modality_received", "c*", "CT", True),
         ("image_type", "AX*", "ORIGINAL\\PRIMARY\\AXIAL", True),
         ("image_type", "PRIM*AL", "ORIGINAL\\PRIMARY\\AXIAL", False),
         ("image_type", "?RIGINAL", "ORIGINAL\\PRIMARY", True),

@@ -42,7 +42,7 @@ def changed(old: bytes, new: bytes) -> bytes:
     return TINY.replace(old, new)
 
 
-def test_every_column_is_normalised() -> None:
+def test_every_column_that_an_attribute_fills_is_filled() -> None:
     instance = instance_of(TINY)
     assert instance.values == {
         "transfer_syntax": "1.2.840.10008.1.2.1",
@@ -52,9 +52,9 @@ def test_every_column_is_normalised() -> None:
         "study_date": "2024-02-29",
         "age_years": 1.5,
         "series_uid": "2.25.10",
-        "modality": "CT",
-        "body_part": "CHEST",
-        "manufacturer": "Müller & Söhne",
+        "modality_received": "CT",
+        "body_part_examined": "CHEST",
+        "manufacturer_received": "Müller & Söhne",
         "slice_thickness_mm": 1.25,
         "pixel_spacing_mm": 0.5,
         "sop_uid": "2.25.1001",
@@ -162,6 +162,23 @@ def test_no_text_makes_the_value_readers_raise(text: str) -> None:
 @pytest.mark.parametrize("value", [b"nan", b"inf", b"1_000", b"1e999", b"--5", b"0x10"])
 def test_what_python_reads_and_dicom_does_not_have_is_no_number(value: bytes) -> None:
     assert values.numbers(raw("DS", value)) is None
+
+
+@pytest.mark.parametrize(
+    ("day", "time", "offset", "moment"),
+    [
+        ("20240305", "101112", "", "2024-03-05T10:11:12"),
+        ("20240305", "101112.5", "+0100", "2024-03-05T10:11:12.500000+01:00"),
+        ("2024.03.05", "10:11", "-0430", "2024-03-05T10:11:00-04:30"),
+        ("20240305", "10", "+1400", "2024-03-05T10:00:00+14:00"),
+        ("20240305", "101112", "+9900", "2024-03-05T10:11:12"),
+        ("20240305", "246060", "", ""),
+        ("20240230", "101112", "", ""),
+        ("20240305", "", "+0100", ""),
+    ],
+)
+def test_a_moment_is_local_with_its_zone_when_that_is_said(day: str, time: str, offset: str, moment: str) -> None:
+    assert values.moment(day, time, offset) == moment
 
 
 @pytest.mark.parametrize(("written", "years"), [("010D", 0.0274), ("052W", 0.9966), ("006M", 0.5), ("045Y", 45.0)])

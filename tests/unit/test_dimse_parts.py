@@ -141,7 +141,7 @@ def test_an_apostrophe_is_a_letter_and_an_underscore_is_no_wild_card() -> None:
     identifier.SeriesDescription = "it's_*"
     identifier.Modality = "ct"
     asked = question(received(identifier))
-    assert asked.where == "(modality = 'CT') AND (series_description LIKE 'it''s_%')"
+    assert asked.where == "(modality_received = 'CT') AND (series_description LIKE 'it''s_%')"
     rows: tuple[dict[str, Value], ...] = tuple(
         {"series_description": text, "series_uid": "1"} for text in ("it's_a", "it's a", "it's_")
     )

@@ -1,5 +1,6 @@
 """Where a room's parts are reads back as it was written, and secrets come from the environment only."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,28 @@ def test_a_room_file_reads_back(tmp_path_factory: pytest.TempPathFactory, place:
     room_file(place).write(folder)
     assert RoomFile.read(folder) == room_file(place)
     assert [entry.name for entry in folder.iterdir()] == [ROOM_FILE], "no draft stays behind"
+
+
+def test_how_long_a_study_must_be_quiet_is_read(tmp_path: Path) -> None:
+    file = replace(room_file(), quiet_seconds=300)
+    file.write(tmp_path)
+    assert RoomFile.read(tmp_path) == file
+
+
+def test_a_room_file_without_a_quiet_period_has_none(tmp_path: Path) -> None:
+    room_file().write(tmp_path)
+    place = tmp_path / ROOM_FILE
+    place.write_text(place.read_text("utf-8").partition("[studies]")[0], "utf-8")
+    assert RoomFile.read(tmp_path) == room_file()
+
+
+@pytest.mark.parametrize("written", ["-1", "1.5", '"300"', "true", "99999999999"])
+def test_a_quiet_period_that_is_none_is_refused(tmp_path: Path, written: str) -> None:
+    room_file().write(tmp_path)
+    place = tmp_path / ROOM_FILE
+    place.write_text(place.read_text("utf-8").replace("quiet_seconds = 0", f"quiet_seconds = {written}"), "utf-8")
+    with pytest.raises(Invalid):
+        RoomFile.read(tmp_path)
 
 
 @pytest.mark.parametrize("place", ["it's here", "größe #1", "a = [b]", "s3://bucket/pre fix", "☃/{x}"])

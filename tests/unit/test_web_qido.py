@@ -24,7 +24,7 @@ def where(*parameters: tuple[str, str]) -> str:
         ("StudyDate", "20240101-20240131", "(study_date >= '2024-01-01' AND study_date <= '2024-01-31')"),
         ("StudyDate", "-20240131", "(study_date <= '2024-01-31')"),
         ("StudyDate", "20240131-", "(study_date >= '2024-01-31')"),
-        ("ModalitiesInStudy", "ct", "(modality = 'CT')"),
+        ("ModalitiesInStudy", "ct", "(modality_received = 'CT')"),
         ("StudyInstanceUID", "1.2,1.3\\1.4", "(study_uid IN ('1.2', '1.3', '1.4'))"),
         ("InstanceNumber", "+7", "(instance_number = 7)"),
         ("SliceThickness", "1.50", "(slice_thickness_mm = 1.50)"),

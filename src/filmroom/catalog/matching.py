@@ -113,7 +113,7 @@ def _text(column: Column, text: str) -> str:
     if _is_wild(column, text):
         like = text.replace("%", "_").replace("*", "%").replace("?", "_")
         return f"{column.name} LIKE {quote(f'%{like}%' if column.name in MANY else like)}"
-    if _is_uid(column) or column.name == "modality":
+    if _is_uid(column) or column.name == "modality_received":
         listed = [part for part in (part.strip() for part in re.split(r"[,\\]", text)) if part]
         if not listed:
             raise Invalid(f"{column.dicom} is compared with an empty list", "name at least one value")

@@ -89,10 +89,17 @@ series = Table(
     _key(),
     _ref("study_pk", "study.pk", KEY),
     *_level(Level.SERIES),
+    Column("judged_at", Moment),
+    Column("lacks", Document),
+    Column("accepted_by", Words),
+    Column("accepted_at", Moment),
+    Column("why", Words),
     UniqueConstraint("study_pk", "series_uid"),
 )
 Index(None, series.c.series_uid)
 Index(None, series.c.modality)
+Index(None, series.c.completeness)
+Index(None, series.c.judged_at)
 
 batch = Table(
     "batch",
@@ -153,7 +160,7 @@ quarantine_case = Table(
     Column("name", Words, nullable=False),
     Column("digest", DigestText, nullable=False, index=True),
     Column("size_bytes", BigInteger, nullable=False),
-    _ref("batch", "batch.id", Words),
+    Column("batch", Words, ForeignKey("batch.id"), nullable=False, index=True),
     Column("subject", Words, nullable=False),
     Column("reasons", Document, nullable=False),
     Column("state", choice(records.CaseState), nullable=False, index=True),

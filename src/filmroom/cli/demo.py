@@ -148,6 +148,9 @@ class _Story:
             f"{frozen.snapshot} holds {frozen.instances} instances of {frozen.patients} patients, split by patient: "
             f"{splits}. Its root is\n  {frozen.root}",
         )
+        if frozen.left_out:
+            self._say("", "What stayed out:")
+            self._list(Counter(frozen.left_out))
         self._snapshot = str(frozen.snapshot)
 
     def _build(self) -> None:

@@ -1,4 +1,4 @@
-"""init, import, batches, quarantine."""
+"""init, import, batches, quarantine, incomplete."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,10 +9,11 @@ from filmroom.canon import Json, plain
 from filmroom.cli.session import DONE, FAILED, Session, flat
 from filmroom.flow.batches import BatchSummary
 from filmroom.ids import Zone
-from filmroom.records import Case, CaseState
+from filmroom.records import Case, CaseState, SeriesState
 from filmroom.wiring import init as make_room
 
 quarantine = typer.Typer(help="What was refused at the door, kept until a person decides.", no_args_is_help=True)
+incomplete = typer.Typer(help="Series that lack instances or may still grow.", no_args_is_help=True)
 batches = typer.Typer(help="Deliveries and their ledgers.", invoke_without_command=True)
 
 
@@ -21,6 +22,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("import")(receive)
     app.add_typer(batches, name="batches")
     app.add_typer(quarantine, name="quarantine")
+    app.add_typer(incomplete, name="incomplete")
 
 
 def init(
@@ -113,6 +115,43 @@ def reject(
     session: Session = context.obj
     with session.open() as room:
         session.answer(_case(room.reject_case(case, why=why)))
+
+
+@incomplete.command("list")
+def list_incomplete(context: typer.Context) -> None:
+    """List the series that are not complete, with what they lack; one without a state may still grow."""
+    session: Session = context.obj
+    with session.open() as room:
+        session.answer([_series(each) for each in room.incomplete()])
+
+
+@incomplete.command("accept")
+def accept(
+    context: typer.Context,
+    series: Annotated[str, typer.Argument(metavar="SERIES", help="Series Instance UID.")],
+    why: Annotated[str, typer.Option(help="What speaks for it.")],
+) -> None:
+    """Let a series be used although it lacks instances, as long as it lacks the same."""
+    session: Session = context.obj
+    with session.open() as room:
+        session.answer([_series(each) for each in room.accept_incomplete(series, why=why)])
+
+
+def _series(series: SeriesState) -> dict[str, Json]:
+    shown = {
+        "series_uid": series.series_uid,
+        "study_uid": series.study_uid,
+        "modality": series.modality,
+        "state": series.state or "growing",
+        "lacks": series.lacks,
+        "judged_at": series.judged_at,
+        "accepted_by": series.accepted_by,
+        "accepted_at": series.accepted_at,
+        "why": series.why,
+    }
+    fields = plain(shown)
+    assert isinstance(fields, dict)
+    return fields
 
 
 def _summary(summary: BatchSummary) -> dict[str, Json]:

@@ -1,7 +1,8 @@
 """The columns of the catalog: which attribute fills each, at which level, in which unit.
 
-This table is the whole vocabulary of queries. `dicom.parse` fills it, `catalog.schema` makes columns of it,
-`catalog.query` allows nothing else, and docs/columns.md is generated from it. A column's name carries its unit.
+This table is the whole vocabulary of queries. `dicom.parse` fills the columns that an attribute fills, as received, and
+`ingest.normalize` those that it reads out of them; `catalog.schema` makes columns of them, `catalog.query` allows nothing
+else, and docs/columns.md is generated from them. A column's name carries its unit.
 Identifying columns are the clinical zone's and never leave with a snapshot.
 """
 
@@ -17,18 +18,28 @@ COLUMNS: tuple[Column, ...] = (
     Column("birth_date", _PATIENT, _DATE, "", "date of birth; identifying", "PatientBirthDate"),
     Column("study_uid", _STUDY, _TEXT, "", "Study Instance UID", "StudyInstanceUID"),
     Column("study_date", _STUDY, _DATE, "", "date the study started", "StudyDate"),
+    Column("study_start", _STUDY, _TEXT, "", "when it started, local time, with its zone where that is known", ""),
+    Column("study_start_utc", _STUDY, _TEXT, "", "the same in UTC; absent when the zone is not known", ""),
+    Column("study_announced", _STUDY, _INT, "", "instances that the sender's objects say the study has", ""),
     Column("study_description", _STUDY, _TEXT, "", "what the study was", "StudyDescription"),
     Column("accession_number", _STUDY, _TEXT, "", "number of the order; identifying", "AccessionNumber"),
     Column("institution", _STUDY, _TEXT, "", "institution where it was acquired", "InstitutionName"),
     Column("age_years", _STUDY, _REAL, "a", "patient's age at the study", "PatientAge"),
     Column("weight_kg", _STUDY, _REAL, "kg", "patient's weight at the study", "PatientWeight"),
     Column("series_uid", _SERIES, _TEXT, "", "Series Instance UID", "SeriesInstanceUID"),
-    Column("modality", _SERIES, _TEXT, "", "CT, MR, US, DX ... (PS3.3 C.7.3.1.1.1)", "Modality"),
-    Column("body_part", _SERIES, _TEXT, "", "body part examined, upper case", "BodyPartExamined"),
-    Column("laterality", _SERIES, _TEXT, "", "L or R", "Laterality"),
+    Column("modality", _SERIES, _TEXT, "", "CT, MR, US, DX ... (PS3.3 C.7.3.1.1.1), normalised", ""),
+    Column("modality_received", _SERIES, _TEXT, "", "modality as received, upper case", "Modality"),
+    Column("body_part", _SERIES, _TEXT, "", "body part (a term of PS3.16 Annex L), normalised", ""),
+    Column("body_part_code", _SERIES, _TEXT, "", "its SNOMED CT code", ""),
+    Column("body_part_from", _SERIES, _TEXT, "", "the attribute that told the body part, by keyword", ""),
+    Column("body_part_examined", _SERIES, _TEXT, "", "body part as received, upper case", "BodyPartExamined"),
+    Column("anatomic_region", _SERIES, _TEXT, "", "anatomic region as received, SCHEME:CODE", ""),
+    Column("laterality", _SERIES, _TEXT, "", "L, R or B (both), normalised", ""),
+    Column("laterality_received", _SERIES, _TEXT, "", "laterality as received, upper case", "Laterality"),
     Column("series_description", _SERIES, _TEXT, "", "what the series is", "SeriesDescription"),
     Column("protocol", _SERIES, _TEXT, "", "acquisition protocol", "ProtocolName"),
-    Column("manufacturer", _SERIES, _TEXT, "", "maker of the equipment", "Manufacturer"),
+    Column("manufacturer", _SERIES, _TEXT, "", "maker of the equipment, one spelling for each", ""),
+    Column("manufacturer_received", _SERIES, _TEXT, "", "maker of the equipment as received", "Manufacturer"),
     Column("model", _SERIES, _TEXT, "", "model of the equipment", "ManufacturerModelName"),
     Column("station", _SERIES, _TEXT, "", "name of the station", "StationName"),
     Column("software", _SERIES, _TEXT, "", "software versions of the equipment", "SoftwareVersions"),
@@ -38,23 +49,35 @@ COLUMNS: tuple[Column, ...] = (
     Column("pixel_spacing_mm", _SERIES, _REAL, "mm", "distance of rows (first value of Pixel Spacing)", "PixelSpacing"),
     Column("contrast_agent", _SERIES, _TEXT, "", "contrast or bolus agent", "ContrastBolusAgent"),
     Column("kvp_kv", _SERIES, _REAL, "kV", "peak voltage of the X-ray tube", "KVP"),
-    Column("exposure_mas", _SERIES, _REAL, "mAs", "exposure", "Exposure"),
+    Column("exposure_mas", _SERIES, _REAL, "mAs", "exposure; from exposure_uas where only that is there", "Exposure"),
+    Column("exposure_uas", _SERIES, _REAL, "µAs", "exposure as received in microampere seconds", "ExposureInuAs"),
     Column("kernel", _SERIES, _TEXT, "", "convolution kernel", "ConvolutionKernel"),
-    Column("field_strength_t", _SERIES, _REAL, "T", "magnetic field strength", "MagneticFieldStrength"),
+    Column("field_strength_t", _SERIES, _REAL, "T", "magnetic field strength; gauss were made tesla", ""),
+    Column("field_strength_received", _SERIES, _REAL, "", "field strength as received", "MagneticFieldStrength"),
     Column("repetition_time_ms", _SERIES, _REAL, "ms", "repetition time TR", "RepetitionTime"),
     Column("echo_time_ms", _SERIES, _REAL, "ms", "echo time TE", "EchoTime"),
     Column("flip_angle_deg", _SERIES, _REAL, "deg", "flip angle", "FlipAngle"),
     Column("sequence", _SERIES, _TEXT, "", "scanning sequence (SE, GR ...)", "ScanningSequence"),
+    Column("series_announced", _SERIES, _INT, "", "instances that the sender's objects say the series has", ""),
+    Column("completeness", _SERIES, _TEXT, "", "complete, incomplete or accepted; absent while it may grow", ""),
     Column("sop_uid", _INSTANCE, _TEXT, "", "SOP Instance UID", "SOPInstanceUID"),
     Column("sop_class", _INSTANCE, _TEXT, "", "SOP Class UID", "SOPClassUID"),
     Column("transfer_syntax", _INSTANCE, _TEXT, "", "Transfer Syntax UID", "TransferSyntaxUID"),
     Column("image_type", _INSTANCE, _TEXT, "", "values of Image Type, joined by a backslash", "ImageType"),
     Column("instance_number", _INSTANCE, _INT, "", "number of the instance in its series", "InstanceNumber"),
+    Column("plane", _INSTANCE, _TEXT, "", "axial, coronal or sagittal, whichever is nearest", ""),
+    Column("slice_position_mm", _INSTANCE, _REAL, "mm", "position along the normal of the plane", ""),
+    Column("image_laterality", _INSTANCE, _TEXT, "", "L, R or B (both) of this image, normalised", ""),
+    Column("image_laterality_received", _INSTANCE, _TEXT, "", "the same as received, upper case", "ImageLaterality"),
+    Column("view", _INSTANCE, _TEXT, "", "view (AP, PA, LL, MLO ...), normalised", ""),
+    Column("view_position", _INSTANCE, _TEXT, "", "view position as received, upper case", "ViewPosition"),
+    Column("view_code", _INSTANCE, _TEXT, "", "code of the view as received, SCHEME:CODE", ""),
     Column("rows", _INSTANCE, _INT, "px", "height", "Rows"),
     Column("columns", _INSTANCE, _INT, "px", "width", "Columns"),
     Column("frames", _INSTANCE, _INT, "", "number of frames; absent when there are no pixels", "NumberOfFrames"),
     Column("bits_stored", _INSTANCE, _INT, "bit", "bits stored a sample", "BitsStored"),
     Column("photometric", _INSTANCE, _TEXT, "", "photometric interpretation", "PhotometricInterpretation"),
+    Column("normalization", _INSTANCE, _INT, "", "version of the tables that it was normalised by", ""),
     Column("digest", _INSTANCE, _TEXT, "", "digest of the received bytes", ""),
     Column("pixel_digest", _INSTANCE, _TEXT, "", "digest of the encoded Pixel Data value", ""),
     Column("size_bytes", _INSTANCE, _INT, "B", "size as received", ""),
@@ -64,5 +87,10 @@ COLUMNS: tuple[Column, ...] = (
 
 BY_NAME = {column.name: column for column in COLUMNS}
 
-UPPER = frozenset({"body_part", "sex", "modality", "laterality"})
-"""Columns of codes, which are kept in upper case."""
+UPPER = frozenset(
+    {
+        *("body_part_examined", "sex", "modality_received", "laterality_received"),
+        *("image_laterality_received", "view_position"),
+    }
+)
+"""Columns of codes as received, which are kept in upper case."""

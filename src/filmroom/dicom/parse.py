@@ -6,7 +6,7 @@ values.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pydicom.dataelem import RawDataElement
@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
-from filmroom.dicom import values, walk
+from filmroom.dicom import geometry, required, values, walk
 from filmroom.dicom.attributes import COLUMNS, UPPER
 from filmroom.dicom.windows import Lengthy, Window
 from filmroom.errors import Unreadable
@@ -31,9 +31,18 @@ _IDENTITY = {
     "SOPClassUID": "SOP Class UID",
 }
 _SYNTAX = "TransferSyntaxUID"
-_TAGS = {column.dicom: Tag(column.dicom) for column in COLUMNS if column.dicom and column.dicom != _SYNTAX}
+_START = ("StudyDate", "StudyTime", "TimezoneOffsetFromUTC")
+_PLACE = ("ImagePositionPatient", "ImageOrientationPatient")
+_ANNOUNCED = {
+    "study_announced": "NumberOfStudyRelatedInstances",
+    "series_announced": "NumberOfSeriesRelatedInstances",
+}
+_ATTRIBUTES = {column.dicom for column in COLUMNS} | {*_START, *_PLACE, *_ANNOUNCED.values()}
+_TAGS = {keyword: int(Tag(keyword)) for keyword in _ATTRIBUTES - {"", _SYNTAX}}
+_FILLED = tuple((column, _TAGS[column.dicom]) for column in COLUMNS if column.dicom in _TAGS)
 _PIXEL_TAGS = (Tag("PixelData"), Tag("FloatPixelData"), Tag("DoubleFloatPixelData"))
 _NATIVE = frozenset({walk.IMPLICIT_LITTLE, walk.EXPLICIT_LITTLE, walk.EXPLICIT_BIG, walk.DEFLATED, walk.GE_PRIVATE})
+_CODES = {"anatomic_region": "AnatomicRegionSequence", "view_code": "ViewCodeSequence"}
 
 # How many samples a pixel takes in native pixel data when chroma is subsampled (PS3.3 C.7.6.3.1.2).
 _SUBSAMPLED = {"YBR_FULL_422": 2.0, "YBR_PARTIAL_422": 2.0, "YBR_PARTIAL_420": 1.5}
@@ -116,9 +125,11 @@ def parse(data: Lengthy, *, digest: Digest | None = None) -> Parsed:
     dataset = reading.dataset
     reasons, findings = list(reading.reasons), list(reading.findings)
     reasons += _identity_reasons(dataset)
+    elements = walk.by_tag(dataset)
+    findings += required.lacking(_plain(dataset, "SOPClassUID"), elements, reading.windows)
     pixels = next((dataset.get_item(tag) for tag in _PIXEL_TAGS if tag in dataset), None)
     value: bytes | Window = b"" if pixels is None else reading.windows.get(pixels.tag, walk.raw_value(pixels))
-    columns = _columns(reading, findings)
+    columns = _columns(reading, elements, findings) | _derived(dataset)
     issuer, patient_id = patient(dataset)
     if pixels is None:
         columns.pop("frames", None)
@@ -126,7 +137,8 @@ def parse(data: Lengthy, *, digest: Digest | None = None) -> Parsed:
         columns["frames"] = 1
     if not any(reason.code in ("truncated", "unreadable") for reason in reading.reasons):
         _check_pixels(reading, pixels, value, reasons, findings)
-    _look_inside(dataset, reasons, findings)  # last: opening sequences makes pydicom decode other elements too
+    _look_inside(dataset, reasons, findings)  # after the rest: opening sequences makes pydicom decode others, too
+    columns |= {name: code for name, keyword in _CODES.items() if (code := values.code(dataset, keyword))}
     identity = [columns.get(name) for name in ("sop_uid", "study_uid", "series_uid", "sop_class")]
     if not all(identity):
         return Parsed(None, tuple(dict.fromkeys(reasons)))
@@ -181,22 +193,27 @@ def _identity_reasons(dataset: Dataset) -> list[Reason]:
     """Return what is wrong with the UIDs that name the object (type 1 in every IOD), and with the header's copies."""
     reasons = []
     for keyword, name in _IDENTITY.items():
-        uid = _uid_text(dataset, keyword)
+        uid = _plain(dataset, keyword)
         if not uid:
             reasons.append(Reason("uid-missing", f"{name} is missing or empty"))
         elif not walk.is_uid(uid):
             reasons.append(Reason("uid-malformed", f"{name} is not at most 64 digits and dots"))
     meta = dataset.file_meta
     for tag, keyword in ((0x00020002, "SOPClassUID"), (0x00020003, "SOPInstanceUID")):
-        declared, actual = walk.meta_text(meta, tag), _uid_text(dataset, keyword)
+        declared, actual = walk.meta_text(meta, tag), _plain(dataset, keyword)
         if declared and actual and declared != actual:
             reasons.append(Reason("meta-contradicts", f"{_IDENTITY[keyword]} differs between header and data set"))
     return reasons
 
 
-def _uid_text(dataset: Dataset, keyword: str) -> str:
-    element = dataset.get_item(_TAGS[keyword]) if _TAGS[keyword] in dataset else None
-    return values.text(element, ["ascii"]) or ""
+def _plain(dataset: Dataset, keyword: str) -> str:
+    """Return a text that is ASCII by its kind, "" for none."""
+    return values.text(_element(dataset, keyword), ["ascii"]) or ""
+
+
+def _element(dataset: Dataset, keyword: str) -> walk.Element | None:
+    tag = _TAGS[keyword]
+    return dataset.get_item(tag) if tag in dataset else None
 
 
 def _charsets(dataset: Dataset) -> list[str]:
@@ -204,17 +221,13 @@ def _charsets(dataset: Dataset) -> list[str]:
     return [encodings] if isinstance(encodings, str) else list(encodings)
 
 
-def _columns(reading: walk.Reading, findings: list[Finding]) -> dict[str, Value]:
+def _columns(reading: walk.Reading, elements: Mapping[int, walk.Element], findings: list[Finding]) -> dict[str, Value]:
     """Fill every catalog column that an attribute fills; what cannot be read is left out and noted."""
-    dataset = reading.dataset
-    names = _charsets(dataset)
+    names = _charsets(reading.dataset)
     found: dict[str, Value] = {"transfer_syntax": reading.syntax}
-    for column in COLUMNS:
-        tag = _TAGS.get(column.dicom)
-        if tag is None or tag not in dataset:
-            continue
-        element = dataset.get_item(tag)
-        if values.is_blank(element):
+    for column, tag in _FILLED:
+        element = elements.get(tag)
+        if element is None or values.is_blank(element):
             continue
         value = _value(column, element, names)
         if value is None:
@@ -224,6 +237,19 @@ def _columns(reading: walk.Reading, findings: list[Finding]) -> dict[str, Value]
             if isinstance(value, str) and "\ufffd" in value:
                 findings.append(Finding("text-undecodable", Severity.REVIEW, column.dicom))
     return found
+
+
+def _derived(dataset: Dataset) -> dict[str, Value]:
+    """Fill the columns that several attributes, or ones that only count here, make together."""
+    announced = {name: values.whole(_element(dataset, keyword)) for name, keyword in _ANNOUNCED.items()}
+    place = geometry.place(*(values.numbers(_element(dataset, keyword)) or () for keyword in _PLACE))
+    found: dict[str, Value] = {
+        **announced,
+        "study_start": values.moment(*(_plain(dataset, keyword) for keyword in _START)),
+        "plane": None if place is None else place[0],
+        "slice_position_mm": None if place is None else place[1],
+    }
+    return {name: value for name, value in found.items() if value not in (None, "")}
 
 
 def _value(column: Column, element: walk.Element, encodings: Sequence[str]) -> Value:
@@ -276,7 +302,7 @@ def _check_pixels(
 
 def _is_image(dataset: Dataset) -> bool:
     """Say whether the SOP Class is one of the standard's image classes, by its registered name (PS3.6 table A-1)."""
-    uid = _uid_text(dataset, "SOPClassUID")
+    uid = _plain(dataset, "SOPClassUID")
     return bool(_STORAGE.match(uid)) and "Image Storage" in UID(uid).name
 
 

@@ -7,14 +7,15 @@ of its VR must neither raise nor be quoted in a warning. Source: PS3.5 section 6
 import re
 import struct
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import date, datetime
 from math import isfinite
 
 from pydicom.charset import decode_bytes
 from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
 from pydicom.valuerep import STANDARD_VR
 
-from filmroom.dicom.walk import Element, raw_value, vr_of
+from filmroom.dicom.walk import FAILURES, Element, raw_value, vr_of
 
 MAX_TEXT = 1024
 """Characters of a text that a catalog column takes; the longest text VR that a column is read from has 64."""
@@ -131,6 +132,43 @@ def day(written: str) -> str | None:
         return date(int(digits[:4]), int(digits[4:6]), int(digits[6:])).isoformat()
     except ValueError:
         return None
+
+
+def moment(date_written: str, time_written: str, offset: str) -> str:
+    """Return a DA and a TM value in ISO 8601, with the zone if `offset` (+HHMM) is one, "" when they make no moment."""
+    found = re.fullmatch(r"([0-9]{2}):?([0-9]{2})?:?([0-9]{2})?(\.[0-9]{1,6})?", time_written, re.ASCII)
+    date_part = day(date_written)
+    if not found or not date_part:
+        return ""
+    hour, minute, second, fraction = found.groups("")
+    zone = re.fullmatch(r"([+-])(0[0-9]|1[0-4]):?([0-5][0-9])", offset, re.ASCII)
+    whole_zone = f"{zone[1]}{zone[2]}:{zone[3]}" if zone else ""
+    written = f"{date_part}T{hour}:{minute or '00'}:{second or '00'}{fraction}{whole_zone}"
+    try:
+        return datetime.fromisoformat(written).isoformat()
+    except ValueError:
+        return ""
+
+
+def code(dataset: Dataset, keyword: str) -> str:
+    """Return SCHEME:CODE of a code sequence's first item (PS3.3 8.8), "" for none and for what cannot be read."""
+    if keyword not in dataset:
+        return ""
+    try:
+        item = next(iter(dataset[keyword].value), None)
+        if not isinstance(item, Dataset):
+            return ""
+        scheme, value = (_short(item, name) for name in ("CodingSchemeDesignator", "CodeValue"))
+    except FAILURES:
+        return ""
+    return f"{scheme}:{value}" if scheme and value else ""
+
+
+def _short(item: Dataset, keyword: str) -> str:
+    element = item.get_item(keyword) if keyword in item else None
+    if element is None or isinstance(element, RawDataElement):
+        return text(element, ["ascii"]) or ""
+    return str(element.value or "").strip()
 
 
 def age_years(written: str) -> float | None:

@@ -149,6 +149,11 @@ def nested(dataset: Dataset, depth: int = 0, path: str = "") -> Iterator[tuple[E
                 yield from nested(item, depth + 1, f"{place}.")
 
 
+def by_tag(dataset: Dataset) -> dict[int, Element]:
+    """Return the elements as they are, undecoded, by plain numbers: pydicom's own tags are slow to compare."""
+    return dict(zip(map(int, dataset.keys()), dataset.values(), strict=True))
+
+
 def _undecoded(dataset: Dataset) -> list[Element]:
     """Return the elements in the order of their tags; pydicom would decode an empty one of an unknown VR, and raise."""
     return [dataset.get_item(tag, keep_deferred=True) for tag in sorted(dataset.keys())]

@@ -14,6 +14,7 @@ from filmroom.deid import profile as profiles
 from filmroom.deid import verify
 from filmroom.errors import FilmroomError, Refused
 from filmroom.flow import evidence
+from filmroom.flow.incomplete import why_not
 from filmroom.flow.labels import label_version
 from filmroom.flow.project import open_project
 from filmroom.flow.sealed import SealedZone, project_subject
@@ -86,7 +87,8 @@ def freeze(
         cohort = _resolve(tx, ports, name, definition, where)
     if not cohort.pairs:
         why = ", ".join(f"{count} {reason}" for reason, count in cohort.left_out.items()) or "no instance matches"
-        raise Refused(f"there is nothing to freeze: {why}", f"run: filmroom deidentify --project {project}")
+        advice = f"run: filmroom deidentify --project {project}; what is held back: filmroom incomplete list"
+        raise Refused(f"there is nothing to freeze: {why}", advice)
     table = manifest.tabulate(_rows(ports, definition, cohort))
     newest = cohort.newest
     if newest is not None and (newest.root, newest.definition) == (table.root, definition.digest):
@@ -134,8 +136,9 @@ def _resolve(tx: Transaction, ports: Ports, name: str, definition: Definition, w
     left_out: dict[str, int] = {}
     pairs: list[tuple[StoredInstance, CleanInstance]] = []
     public_key = ports.keys.public_key()
+    unfit = tx.wholeness.unfit(ports.clock.now() - ports.quiet)
     for digest, target in targets.items():
-        reason = _why_not(copies.get(digest))
+        reason = why_not(unfit, target) or _why_not(copies.get(digest))
         if not reason:
             try:
                 pairs.append((target, verify.admit(copies[digest], public_key=public_key, profile=definition.profile)))

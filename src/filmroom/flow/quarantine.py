@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from filmroom.errors import Refused
 from filmroom.flow import evidence
+from filmroom.flow.incomplete import judge_series
 from filmroom.flow.reception import QUARANTINE, UID_CONFLICT
 from filmroom.flow.sealed import SealedZone, patient_subject
 from filmroom.ids import Zone
@@ -45,6 +46,7 @@ def release_case(ports: Ports, case: str, *, why: str = "") -> Case:
         with ports.catalog.write() as tx:
             decided = _decide(tx, ports, permit, found, CaseState.RELEASED, why)
             _make_current(tx, found.instance)
+            judge_series(tx, found.instance.series_uid, ports.clock.now())
             return decided
     return _let_in(ports, permit, found, found.instance, why)
 
@@ -56,7 +58,10 @@ def reject_case(ports: Ports, case: str, *, why: str) -> Case:
         found = tx.cases.get(case)
         if _is_conflict(found) and found.instance is not None and found.state is CaseState.OPEN:
             tx.instances.set_state(found.digest, InstanceState.REJECTED)
-        return _decide(tx, ports, permit, found, CaseState.REJECTED, why)
+        decided = _decide(tx, ports, permit, found, CaseState.REJECTED, why)
+        if found.instance is not None:
+            judge_series(tx, found.instance.series_uid, ports.clock.now())
+        return decided
 
 
 def _let_in(ports: Ports, permit: Permit, case: Case, instance: Instance, why: str) -> Case:
@@ -72,6 +77,7 @@ def _let_in(ports: Ports, permit: Permit, case: Case, instance: Instance, why: s
         decided = _decide(tx, ports, permit, case, CaseState.RELEASED, why)
         tx.instances.add([(released, subject, case.batch, InstanceState.CONFLICT)])
         _make_current(tx, released)
+        judge_series(tx, released.series_uid, ports.clock.now())
         return decided
 
 

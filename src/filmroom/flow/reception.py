@@ -19,6 +19,7 @@ from filmroom.canon import digest_of
 from filmroom.dicom.part10 import split
 from filmroom.errors import FilmroomError, Unavailable
 from filmroom.flow import evidence
+from filmroom.flow.incomplete import judge_delivery
 from filmroom.flow.sealed import SealedZone, case_subject, patient_subject
 from filmroom.ids import Digest, Zone
 from filmroom.ingest.accept import accept
@@ -207,6 +208,8 @@ class Reception:
         closed_at: datetime = ports.clock.now()
         with ports.catalog.write() as tx:
             tx.batches.close(batch.id, closed_at)
+            short = max(0, len(announced), (batch.expected or 0) - delivery.position)
+            judge_delivery(tx, batch.id, closed_at, short=short)
             outcome: dict[str, int | str] = {"state": "closed", **_counts(delivery.tally)}
             evidence.record(tx, ports, delivery.permit, {"kind": "batch", "id": batch.id}, outcome)
         return Receipt(

@@ -81,9 +81,9 @@ def _below(
             for row in tx.instances.query(where, Level.INSTANCE, select=(name,), order=None, limit=None):
                 instances[str(row[name])] += 1
         if Level.SERIES in below:
-            chosen = (name, "series_uid", "modality")
+            chosen = (name, "series_uid", "modality_received")
             for row in tx.instances.query(where, Level.SERIES, select=chosen, order=None, limit=None):
                 series[str(row[name])] += 1
-                if row["modality"]:
-                    kinds[str(row[name])].add(str(row["modality"]))
+                if row["modality_received"]:
+                    kinds[str(row[name])].add(str(row["modality_received"]))
     return series, instances, {uid: tuple(sorted(words)) for uid, words in kinds.items()}

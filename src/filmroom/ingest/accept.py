@@ -5,9 +5,12 @@ Decided by content only, never by name. Every object gets exactly one decision, 
 be trusted is quarantined with every reason, never dropped.
 """
 
+from dataclasses import replace
+
 from filmroom.dicom.parse import parse
 from filmroom.dicom.windows import Lengthy
 from filmroom.ids import Digest
+from filmroom.ingest.normalize import normalize
 from filmroom.ingest.sniff import kind
 from filmroom.records import Accepted, Duplicate, Ignored, Quarantined, Reason
 
@@ -41,6 +44,10 @@ def accept(data: Lengthy, digest: Digest, *, is_here: bool) -> Accepted | Duplic
     if what != "dicom":
         return Ignored(digest, Reason(f"not-dicom:{what}", _WORDS[what]))
     parsed = parse(data, digest=digest)
-    if parsed.reasons or parsed.instance is None:
-        return Quarantined(digest, parsed.reasons, parsed.instance)
-    return Accepted(parsed.instance)
+    if parsed.instance is None:
+        return Quarantined(digest, parsed.reasons)
+    facts = parsed.instance.values
+    instance = replace(parsed.instance, values={**facts, **normalize(facts)})
+    if parsed.reasons:
+        return Quarantined(digest, parsed.reasons, instance)
+    return Accepted(instance)

@@ -40,6 +40,9 @@ class SqlInstances:
             keys = [(parent, str(row[_NAMES[level]])) for parent, row in zip(parents, values, strict=True)]
             known = self._ensure(level, keys, values, standing[level])
             parents = [known[key] for key in keys]
+        if any(row["completeness"] is not None for row in standing[Level.SERIES].values()):
+            reopened = update(series).where(series.c.pk.in_(set(parents))).values(completeness=None)
+            self._connection.execute(reopened)
         rows = [
             {**_at(Level.INSTANCE, row), "series_pk": parent, "batch": batch, "state": state}
             for (_, _, batch, state), row, parent in zip(instances, values, parents, strict=True)

@@ -8,6 +8,7 @@ from filmroom.adapters.sql.instances import SqlInstances
 from filmroom.adapters.sql.log import SqlLog
 from filmroom.adapters.sql.research import SqlCopies, SqlLabels, SqlProjects
 from filmroom.adapters.sql.snapshots import SqlModels, SqlShardsets, SqlSnapshots
+from filmroom.adapters.sql.wholeness import SqlWholeness
 
 
 class SqlTransaction:
@@ -18,6 +19,7 @@ class SqlTransaction:
         self.batches = SqlBatches(connection)
         self.cases = SqlCases(connection)
         self.instances = SqlInstances(connection)
+        self.wholeness = SqlWholeness(connection)
         self.projects = SqlProjects(connection)
         self.copies = SqlCopies(connection)
         self.labels = SqlLabels(connection)

@@ -8,7 +8,7 @@ offers and in the peer's order of preference, so that nobody has to convert an i
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -220,7 +220,9 @@ class Door:
             answered = ["unreadable"] * len(wish.objects)  # the room answers for nothing that it cannot look up
         report = commit.report(wish, answered, self._endpoint.title)
         if not self._reported_back(peer, report) and association.is_established:
-            commit.send_report(association, *report)
+            wire = association.dul.socket
+            with wire.speaking() if isinstance(wire, StoringSocket) else nullcontext():
+                commit.send_report(association, *report)
 
     def _reported_back(self, peer: Peer, report: tuple[int, Dataset]) -> bool:
         """Report over an association of our own, and say whether the peer took it."""

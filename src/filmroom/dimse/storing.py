@@ -10,7 +10,9 @@ import select
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -99,6 +101,8 @@ class StoringSocket(AssociationSocket):
         self._ahead = bytearray()
         self._buffer = bytearray(_FIRST_BUFFER)
         self._contexts: dict[int, str] = {}
+        self._pausing = threading.Lock()
+        self._may_pause = True
         if self.socket is not None:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.socket.settimeout(patience)
@@ -112,9 +116,10 @@ class StoringSocket(AssociationSocket):
             if self.assoc.dul.state_machine.current_state == _READY_FOR_DATA:
                 if not self.assoc.is_established:
                     return False  # the contexts are not all set yet; they will be in a moment
-                if self._serve():
-                    self._linger()
-                    continue
+                with self._alone():
+                    if self._serve():
+                        self._linger()
+                        continue
             return True
         return False
 
@@ -138,9 +143,11 @@ class StoringSocket(AssociationSocket):
             if asked is None:
                 return False
             sent = self._data_set(asked)
-            code, comment = self._store(self.assoc, sent)
-            if sent.data is not None:
-                close(sent.data)
+            try:
+                code, comment = self._store(self.assoc, sent)
+            finally:
+                if sent.data is not None:
+                    close(sent.data)
             self._answer(asked, code, comment)
         except _Interrupted:
             return False
@@ -150,6 +157,31 @@ class StoringSocket(AssociationSocket):
         # stored objects are traffic too, of which pynetdicom sees nothing
         self.assoc.dul._idle_timer.restart()
         return True
+
+    @contextmanager
+    def speaking(self) -> Iterator[None]:
+        """Leave the association's own thread alone, for whoever sends a request over this association."""
+        with self._pausing:
+            self._may_pause = False
+        try:
+            yield
+        finally:
+            with self._pausing:
+                self._may_pause = True
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Let the association's own thread, which polls a thousand times a second, sleep while objects come in."""
+        checkpoint = self.assoc._reactor_checkpoint
+        with self._pausing:
+            if self._may_pause:
+                checkpoint.clear()
+        try:
+            yield
+        finally:
+            with self._pausing:
+                if self._may_pause:
+                    checkpoint.set()
 
     def _linger(self) -> None:
         """Wait a moment for the next request, which comes when the sender has read the answer."""

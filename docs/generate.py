@@ -428,6 +428,10 @@ _REASONS = {
     "archive-member-broken": ("ignored", "the member cannot be unpacked whole, or its checksum differs"),
     "archive-members": ("ignored", "more members than are taken; the first ones were"),
     "archive-special": ("ignored", "a link, device or sparse file in an archive"),
+    "checksum-mismatch": (
+        "ignored, quarantined",
+        "not the bytes that the manifest announced under this name (quarantined), or that Content-MD5 says (ignored)",
+    ),
     "dicomdir": ("ignored", "a directory listing of a medium; the objects come by themselves"),
     "dimensions-impossible": (
         "quarantined",

@@ -153,6 +153,19 @@ class LedgerRow:
     reasons: tuple[Reason, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Discrepancy:
+    """What a sender announced is not what came: a stable code, and which object, as the sender calls it."""
+
+    code: str
+    name: str = field(repr=False)
+
+    @property
+    def is_lack(self) -> bool:
+        """Say whether something that should be here is not, or not as it was sent."""
+        return self.code.endswith(("-missing", "-mismatch"))
+
+
 class CaseState(StrEnum):
     OPEN = "open"
     RELEASED = "released"

@@ -1,5 +1,6 @@
 """Whatever comes, received = stored + duplicate + conflict + quarantined + ignored, and nothing is lost."""
 
+import hashlib
 import zipfile
 from io import BytesIO
 
@@ -71,6 +72,29 @@ def test_fewer_than_announced_is_said(world, make_ct, tmp_path) -> None:
     assert not receipt.is_complete
     assert receipt.missing == (Digest.of(missing),)
     assert receipt.short == 1
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256", "sha512"])
+def test_a_manifest_of_any_usual_checksum_tells_what_is_missing_and_what_is_other(
+    world, make_ct, tmp_path, algorithm
+) -> None:
+    good, sent, came = make_ct("P1", 1, 1), make_ct("P1", 1, 2), make_ct("P1", 1, 2, change=1)
+    world.deliver("1", good)
+    world.deliver("2", came)
+    manifest = tmp_path / "sums"
+    announced = {"1": good, "2": sent, "3": b"never came"}
+    lines = [f"{hashlib.new(algorithm, data).hexdigest()} *./{name}" for name, data in announced.items()]
+    manifest.write_text("\n".join(lines) + "\n")
+    receipt = world.room.receive([world.inbox], "ct-1", manifest=manifest)
+    assert (receipt.stored, receipt.quarantined) == (1, 1)
+    assert [(each.code, each.name) for each in receipt.discrepancies] == [
+        ("manifest-mismatch", "2"),
+        ("manifest-missing", "3"),
+    ]
+    assert not receipt.is_complete
+    (case,) = world.room.quarantine()
+    assert [reason.code for reason in case.reasons] == ["checksum-mismatch"]
+    assert world.room.verify_audit().ok
 
 
 def test_a_path_that_is_not_there_takes_nothing_in(world) -> None:

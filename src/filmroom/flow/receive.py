@@ -4,14 +4,14 @@ Interrupted, and run again, the same delivery finds what it had stored as duplic
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, starmap
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 
 from filmroom.errors import Invalid, NotFound
 from filmroom.flow.reception import GROUP_BYTES, GROUP_OBJECTS, Arrived, Receipt, Reception, Staged
-from filmroom.ids import Digest
 from filmroom.ingest import sources
+from filmroom.ingest.manifest import Manifest
 from filmroom.ports import Objects, Ports
 from filmroom.records import Reason
 
@@ -31,17 +31,18 @@ def receive(
 
     Raises NotFound for a path that is not there, before anything is taken.
     """
-    announced = set(_read_manifest(manifest) if manifest else ())
+    announced = _read_manifest(manifest) if manifest else Manifest(())
     total = sources.count(paths) if not stores else None
     with Reception(ports) as reception:
         delivery = reception.open(source, expected=expect)
         with ports.progress.task("import", total) as advance:
-            arrivals = chain(_from_paths(paths), *starmap(_from_store, stores.items()))
+            stored = (_from_store(*each, announced) for each in stores.items())
+            arrivals = chain(_from_paths(paths, announced), *stored)
             for staged in _one_ahead(reception.stage(delivery, group) for group in _groups(arrivals)):
-                rows = reception.take_staged(staged)
-                announced.difference_update(row.digest for row in rows)
-                advance(len(rows))
-        return reception.finish(delivery, announced=frozenset(announced))
+                advance(len(reception.take_staged(staged)))
+        return reception.finish(
+            delivery, announced=announced.missing_digests(), discrepancies=announced.discrepancies()
+        )
 
 
 def _one_ahead(staged: Iterator[Staged]) -> Iterator[Staged]:
@@ -55,21 +56,26 @@ def _one_ahead(staged: Iterator[Staged]) -> Iterator[Staged]:
         yield before
 
 
-def _from_paths(paths: Sequence[Path]) -> Iterator[Arrived]:
+def _from_paths(paths: Sequence[Path], announced: Manifest) -> Iterator[Arrived]:
     for arrival in sources.arrivals(paths):
-        problem = arrival.problem
-        if arrival.data is None and problem is None:
-            problem = _NO_BYTES
-        yield Arrived(arrival.name, arrival.data or b"", problem)
+        if arrival.data is None:
+            yield Arrived(arrival.name, b"", arrival.problem or _NO_BYTES)
+        else:
+            # A list is made beside the folder or in it: its names begin with the folder's or below it.
+            names = (arrival.name, arrival.name.partition("/")[2])
+            yield Arrived(arrival.name, arrival.data, doubt=announced.tick(names, arrival.data))
 
 
-def _from_store(location: str, store: Objects) -> Iterator[Arrived]:
+def _from_store(location: str, store: Objects, announced: Manifest) -> Iterator[Arrived]:
     """Yield every object of a store; archives in it are not opened."""
     for name in sorted(store.names("")):
+        label = f"{location.rstrip('/')}/{name}"
         try:
-            yield Arrived(f"{location.rstrip('/')}/{name}", store.get(name))
+            data = store.get(name)
         except NotFound:
-            yield Arrived(f"{location.rstrip('/')}/{name}", b"", _NO_BYTES)
+            yield Arrived(label, b"", _NO_BYTES)
+        else:
+            yield Arrived(label, data, doubt=announced.tick((label, name), data))
 
 
 def _groups(arrivals: Iterable[Arrived]) -> Iterator[list[Arrived]]:
@@ -86,12 +92,8 @@ def _groups(arrivals: Iterable[Arrived]) -> Iterator[list[Arrived]]:
         yield group
 
 
-def _read_manifest(path: Path) -> frozenset[Digest]:
-    """Read announced digests: `sha256sum` lines, or a digest a line."""
+def _read_manifest(path: Path) -> Manifest:
     try:
-        lines = path.read_text("utf-8").splitlines()
-        return frozenset(Digest.parse(line.split()[0]) for line in lines if line.strip())
-    except (OSError, UnicodeDecodeError, Invalid):
-        raise Invalid(
-            "the manifest cannot be read", "give a text file with a SHA-256 digest at each line's start"
-        ) from None
+        return Manifest.parse(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError):
+        raise Invalid("the manifest cannot be read", "give a text file as sha256sum prints it") from None

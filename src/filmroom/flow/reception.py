@@ -30,6 +30,7 @@ from filmroom.records import (
     Case,
     Conflict,
     Decision,
+    Discrepancy,
     Duplicate,
     Ignored,
     Instance,
@@ -58,7 +59,7 @@ class Receipt:
     """What came of a delivery: received = stored + duplicate + conflict + quarantined + ignored.
 
     `missing` are digests that the manifest announced and that did not come; `short` is how many objects fewer than
-    expected came.
+    expected came. `discrepancies` say what else the sender announced that is not what came.
     """
 
     batch: Batch
@@ -73,10 +74,11 @@ class Receipt:
     reasons: Mapping[str, int]
     missing: tuple[Digest, ...] = ()
     short: int = 0
+    discrepancies: tuple[Discrepancy, ...] = ()
 
     @property
     def is_complete(self) -> bool:
-        return not self.missing and not self.short
+        return not self.missing and not self.short and not any(each.is_lack for each in self.discrepancies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +86,14 @@ class Arrived:
     """One object at the door: its bytes, or why there are none.
 
     A door that made the file's header itself says the object's SOP Instance UID as `headed`: what is here already with
-    the same data set is then the same object, whatever its header says.
+    the same data set is then the same object, whatever its header says. `doubt` speaks against the bytes from outside.
     """
 
     name: str = field(repr=False)
     data: Content = field(repr=False)
     problem: Reason | None = None
     headed: str = field(default="", repr=False)
+    doubt: Reason | None = None
 
 
 @dataclass(slots=True)
@@ -202,15 +205,23 @@ class Reception:
         with self._turn:
             return self._catalog(taken)
 
-    def finish(self, delivery: Delivery, *, announced: frozenset[Digest] = frozenset()) -> Receipt:
+    def finish(
+        self,
+        delivery: Delivery,
+        *,
+        announced: frozenset[Digest] = frozenset(),
+        discrepancies: Sequence[Discrepancy] = (),
+    ) -> Receipt:
         """Close a delivery. `announced` are digests that should have come and did not."""
         ports, batch = self._ports, delivery.batch
         closed_at: datetime = ports.clock.now()
         with ports.catalog.write() as tx:
             tx.batches.close(batch.id, closed_at)
-            short = max(0, len(announced), (batch.expected or 0) - delivery.position)
+            lacking = sum(each.is_lack for each in discrepancies)
+            short = max(0, len(announced), lacking, (batch.expected or 0) - delivery.position)
             judge_delivery(tx, batch.id, closed_at, short=short)
-            outcome: dict[str, int | str] = {"state": "closed", **_counts(delivery.tally)}
+            codes = Counter(each.code for each in discrepancies)
+            outcome: dict[str, int | str] = {"state": "closed", **_counts(delivery.tally), **codes}
             evidence.record(tx, ports, delivery.permit, {"kind": "batch", "id": batch.id}, outcome)
         return Receipt(
             batch=replace(batch, closed_at=closed_at),
@@ -221,6 +232,7 @@ class Reception:
             reasons=dict(sorted(delivery.reasons.items())),
             missing=tuple(sorted(announced)),
             short=max(0, (batch.expected or 0) - delivery.position),
+            discrepancies=tuple(sorted(discrepancies)),
         )
 
     def _serve(self) -> None:
@@ -274,7 +286,7 @@ class Reception:
                 digest, size = revision.digest, revision.size_bytes
                 decision = Duplicate(digest)
             else:
-                decision = accept(arrived.data, digest, is_here=digest in here)
+                decision = accept(arrived.data, digest, is_here=digest in here, doubt=arrived.doubt)
             subject = _subject(self._ports, decision)
             taken.append(_Taken(delivery, arrived.name, size, digest, decision, subject))
         erased = self._zone.erased(each.subject for each in taken if _is_kept(each.decision))

@@ -30,11 +30,13 @@ _WORDS = {
 }
 
 
-def accept(data: Lengthy, digest: Digest, *, is_here: bool) -> Accepted | Duplicate | Quarantined | Ignored:
+def accept(
+    data: Lengthy, digest: Digest, *, is_here: bool, doubt: Reason | None = None
+) -> Accepted | Duplicate | Quarantined | Ignored:
     """Decide about one received object with this digest. Never raises for what the bytes hold.
 
     `is_here` says that the room has cataloged these bytes. Bytes that were quarantined or ignored before are decided
-    again, the same way.
+    again, the same way. `doubt` is what speaks against the bytes from outside, and keeps them from being accepted.
     """
     if is_here:
         return Duplicate(digest)
@@ -44,10 +46,11 @@ def accept(data: Lengthy, digest: Digest, *, is_here: bool) -> Accepted | Duplic
     if what != "dicom":
         return Ignored(digest, Reason(f"not-dicom:{what}", _WORDS[what]))
     parsed = parse(data, digest=digest)
+    reasons = parsed.reasons if doubt is None else (doubt, *parsed.reasons)
     if parsed.instance is None:
-        return Quarantined(digest, parsed.reasons)
+        return Quarantined(digest, reasons)
     facts = parsed.instance.values
     instance = replace(parsed.instance, values={**facts, **normalize(facts)})
-    if parsed.reasons:
-        return Quarantined(digest, parsed.reasons, instance)
+    if reasons:
+        return Quarantined(digest, reasons, instance)
     return Accepted(instance)

@@ -1,6 +1,7 @@
 """Whatever comes, received = stored + duplicate + conflict + quarantined + ignored, and nothing is lost."""
 
 import hashlib
+import shutil
 import zipfile
 from io import BytesIO
 
@@ -95,6 +96,26 @@ def test_a_manifest_of_any_usual_checksum_tells_what_is_missing_and_what_is_othe
     (case,) = world.room.quarantine()
     assert [reason.code for reason in case.reasons] == ["checksum-mismatch"]
     assert world.room.verify_audit().ok
+
+
+def test_a_disc_is_compared_with_its_directory(world, pydicom_files) -> None:
+    disc = world.inbox / "disc"
+    shutil.copytree(pydicom_files / "test_files" / "dicomdirtests", disc, ignore=shutil.ignore_patterns("*-*", "TINY*"))
+    (disc / "77654033" / "CR1" / "6154").unlink()
+    shutil.copy(disc / "77654033" / "CR3" / "6278", disc / "77654033" / "CR2" / "6247")
+    receipt = world.room.receive([disc], "disc")
+    assert [(each.code, each.name) for each in receipt.discrepancies] == [
+        ("dicomdir-missing", "disc/77654033/CR1/6154"),
+        ("dicomdir-uid", "disc/77654033/CR2/6247"),
+    ]
+    assert not receipt.is_complete
+    assert receipt.received == receipt.stored + receipt.duplicate + receipt.ignored
+    assert b'"dicomdir-missing":1' in list(_leaves(world))[-1]
+
+
+def _leaves(world):
+    with world.ports.catalog.read() as tx:
+        return list(tx.log.leaves())
 
 
 def test_a_path_that_is_not_there_takes_nothing_in(world) -> None:

@@ -4,16 +4,20 @@ Interrupted, and run again, the same delivery finds what it had stored as duplic
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from dataclasses import dataclass, field
+from itertools import chain, islice, product
 from pathlib import Path
 from types import MappingProxyType
 
+from filmroom.dicom.directory import read_directory
 from filmroom.errors import Invalid, NotFound
-from filmroom.flow.reception import GROUP_BYTES, GROUP_OBJECTS, Arrived, Receipt, Reception, Staged
+from filmroom.flow.reception import GROUP_BYTES, GROUP_OBJECTS, Arrived, Delivery, Receipt, Reception, Staged
 from filmroom.ingest import sources
 from filmroom.ingest.manifest import Manifest
+from filmroom.ingest.media import Medium
+from filmroom.ingest.sniff import kind
 from filmroom.ports import Objects, Ports
-from filmroom.records import Reason
+from filmroom.records import Discrepancy, Reason
 
 _NO_BYTES = Reason("unreadable", "the source did not give its bytes")
 
@@ -31,7 +35,7 @@ def receive(
 
     Raises NotFound for a path that is not there, before anything is taken.
     """
-    announced = _read_manifest(manifest) if manifest else Manifest(())
+    announced = _Announced(_read_manifest(manifest) if manifest else Manifest(()))
     total = sources.count(paths) if not stores else None
     with Reception(ports) as reception:
         delivery = reception.open(source, expected=expect)
@@ -41,7 +45,9 @@ def receive(
             for staged in _one_ahead(reception.stage(delivery, group) for group in _groups(arrivals)):
                 advance(len(reception.take_staged(staged)))
         return reception.finish(
-            delivery, announced=announced.missing_digests(), discrepancies=announced.discrepancies()
+            delivery,
+            announced=announced.manifest.missing_digests(),
+            discrepancies=[*announced.manifest.discrepancies(), *_reconciled(ports, delivery, announced.media)],
         )
 
 
@@ -56,17 +62,30 @@ def _one_ahead(staged: Iterator[Staged]) -> Iterator[Staged]:
         yield before
 
 
-def _from_paths(paths: Sequence[Path], announced: Manifest) -> Iterator[Arrived]:
+@dataclass(frozen=True, slots=True)
+class _Announced:
+    """What the sender says should come: a manifest, and the directories of media, which come among the objects."""
+
+    manifest: Manifest
+    media: list[Medium] = field(default_factory=list)
+
+    def look(self, label: str, names: Sequence[str], data: bytes) -> Arrived:
+        """Compare an object with what was announced under its names."""
+        if kind(data) == "dicomdir":
+            self.media.append(Medium(label, read_directory(data)))
+        return Arrived(label, data, doubt=self.manifest.tick(names, data))
+
+
+def _from_paths(paths: Sequence[Path], announced: _Announced) -> Iterator[Arrived]:
     for arrival in sources.arrivals(paths):
         if arrival.data is None:
             yield Arrived(arrival.name, b"", arrival.problem or _NO_BYTES)
         else:
             # A list is made beside the folder or in it: its names begin with the folder's or below it.
-            names = (arrival.name, arrival.name.partition("/")[2])
-            yield Arrived(arrival.name, arrival.data, doubt=announced.tick(names, arrival.data))
+            yield announced.look(arrival.name, (arrival.name, arrival.name.partition("/")[2]), arrival.data)
 
 
-def _from_store(location: str, store: Objects, announced: Manifest) -> Iterator[Arrived]:
+def _from_store(location: str, store: Objects, announced: _Announced) -> Iterator[Arrived]:
     """Yield every object of a store; archives in it are not opened."""
     for name in sorted(store.names("")):
         label = f"{location.rstrip('/')}/{name}"
@@ -75,7 +94,22 @@ def _from_store(location: str, store: Objects, announced: Manifest) -> Iterator[
         except NotFound:
             yield Arrived(label, b"", _NO_BYTES)
         else:
-            yield Arrived(label, data, doubt=announced.tick((label, name), data))
+            yield announced.look(label, (label, name), data)
+
+
+def _reconciled(ports: Ports, delivery: Delivery, media: Sequence[Medium]) -> Iterator[Discrepancy]:
+    """Compare what media say that they hold with the batch's ledger and the catalog."""
+    if not media:
+        return
+    with ports.catalog.read() as tx:
+        ledger = tx.batches.ledger(delivery.batch.id)
+        while rows := list(islice(ledger, GROUP_OBJECTS)):
+            known = tx.instances.some([row.digest for row in rows])
+            for medium, row in product(media, rows):
+                if medium.announces(row.name):
+                    medium.tick(row.name, known[row.digest].sop_uid if row.digest in known else "")
+    for medium in media:
+        yield from medium.discrepancies()
 
 
 def _groups(arrivals: Iterable[Arrived]) -> Iterator[list[Arrived]]:

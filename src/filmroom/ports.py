@@ -23,6 +23,7 @@ from filmroom.records import (
     Grant,
     Instance,
     InstanceState,
+    Kept,
     LabelEntry,
     LeaseRecord,
     LedgerRow,
@@ -162,6 +163,10 @@ class DataKeys(Protocol):
         """Return what is known of these subjects; a subject without a key is absent."""
         ...
 
+    def all(self, zone: Zone) -> Iterator[WrappedKey]:
+        """Yield every key of a zone, those that were destroyed too."""
+        ...
+
 
 class Batches(Protocol):
     def open(self, batch: Batch) -> None: ...
@@ -284,6 +289,25 @@ class Wholeness(Protocol):
 
     def unfinished(self, series_uid: str | None = None) -> list[SeriesState]:
         """Return the series that are not complete, or what is known of the ones with this UID."""
+        ...
+
+
+class Custody(Protocol):
+    """When the objects of the clinical zone were last read back, and which were not what they had been.
+
+    What lies in quarantine belongs to it until the same bytes are let in.
+    """
+
+    def due(self, before: datetime, limit: int) -> list[Kept]:
+        """Return what was never read back, then what was before this moment, longest ago first; at most so many."""
+        ...
+
+    def damaged(self, digests: Sequence[Digest] | None = None) -> list[Kept]:
+        """Return what is damaged, of all or of these."""
+        ...
+
+    def note(self, kept: Sequence[Kept], at: datetime) -> None:
+        """Keep that these were read back, each with its damage or None."""
         ...
 
 
@@ -452,6 +476,8 @@ class Transaction(Protocol):
     def instances(self) -> Instances: ...
     @property
     def wholeness(self) -> Wholeness: ...
+    @property
+    def custody(self) -> Custody: ...
     @property
     def projects(self) -> Projects: ...
     @property

@@ -192,7 +192,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredInstance:
-    """An instance as the catalog has it. `subject` names the key its bytes are sealed under."""
+    """An instance as the catalog has it. `subject` names the key its bytes are sealed under; `damage` is that of `Kept`."""
 
     digest: Digest
     size_bytes: int
@@ -204,6 +204,7 @@ class StoredInstance:
     transfer_syntax: str
     modality: str
     state: "InstanceState"
+    damage: str | None = None
 
     @property
     def names(self) -> "dict[Level, str]":
@@ -223,6 +224,27 @@ class InstanceState(StrEnum):
     CONFLICT = "conflict"
     SUPERSEDED = "superseded"
     REJECTED = "rejected"
+
+
+# -- what is kept --------------------------------------------------------------------------------------------------
+
+
+class Holding(StrEnum):
+    """As what the room keeps an object of the clinical zone."""
+
+    INSTANCE = "instance"
+    CASE = "case"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """An object of the clinical zone. `damage` is the code of what was wrong when it was last read back."""
+
+    holding: Holding
+    digest: Digest
+    subject: str
+    size_bytes: int
+    damage: str | None = None
 
 
 # -- whole or not --------------------------------------------------------------------------------------------------

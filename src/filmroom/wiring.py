@@ -7,6 +7,7 @@ is read in `flow/`. A room may be used by several threads and processes at once.
 import logging
 import os
 import platform
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -42,6 +43,7 @@ from filmroom.flow.receive import receive
 from filmroom.flow.reception import Receipt
 from filmroom.flow.retrieve import Retrieval, retrieve
 from filmroom.flow.review import decide_review, reviews, show_review
+from filmroom.flow.scrub import DAYS, RATE, Pace
 from filmroom.flow.serve import serve
 from filmroom.flow.share import Access, Granted, Lease, approve, deny, grants, lease, request, revoke
 from filmroom.flow.snapshots import Manifest, diff, show, snapshots
@@ -418,9 +420,16 @@ class Room:
         """
         return verify_audit(self._ports)
 
-    def doctor(self) -> Diagnosis:
-        """Look at the catalog, every zone, the keys, the audit log, and at objects that no row speaks of."""
-        return doctor(self._ports)
+    def doctor(self, *, scrub: bool = False, days: float = DAYS, rate: float = RATE, adopt: bool = False) -> Diagnosis:
+        """Look at the catalog, every zone, the keys, the audit log, and at objects that no row speaks of or are damaged.
+
+        `scrub` reads back what was not read back for `days`, at `rate` bytes a second at most (0 for no limit). `adopt`
+        takes in objects that no row speaks of. Raises Denied.
+        """
+        if not (days >= 0 and rate >= 0):
+            raise Invalid("days and a rate are not negative", "give 0 for everything, or for no limit")
+        pace = Pace(days=days, rate=rate, wait=time.sleep) if scrub else None
+        return doctor(self._ports, pace=pace, adopt=adopt)
 
 
 Choice = TypeVar("Choice", bound=StrEnum)

@@ -17,6 +17,7 @@ from filmroom.records import (
     Case,
     CaseState,
     Finding,
+    Holding,
     Instance,
     InstanceState,
     LedgerRow,
@@ -403,3 +404,41 @@ def test_the_same_series_twice_in_one_group_is_one_series(catalog: SqlCatalog, l
     with catalog.read() as tx:
         rows = tx.instances.query("modality = 'CT' and digest is not null", level, select=(), order=None, limit=None)
     assert len(rows) == (2 if level == Level.INSTANCE else 1)
+
+
+def test_what_is_kept_is_due_in_the_order_of_its_last_check_and_belongs_to_one_holding(catalog: SqlCatalog) -> None:
+    with catalog.write() as tx:
+        tx.batches.open(_batch())
+        tx.instances.add([(_instance(number), "s", "b", CURRENT) for number in (1, 2, 3)])
+        tx.cases.add(replace(_case("c"), digest=_digest(4)))
+        tx.cases.add(replace(_case("let in"), digest=_digest(3)))
+        kept = {each.digest: each for each in tx.custody.due(NOW, 10)}
+        assert {digest: each.holding for digest, each in kept.items()} == {
+            **dict.fromkeys(map(_digest, (1, 2, 3)), Holding.INSTANCE),
+            _digest(4): Holding.CASE,
+        }
+        assert (kept[_digest(1)].subject, kept[_digest(4)].subject) == ("s", "case:1")
+        for days, number in enumerate((4, 2, 1)):
+            tx.custody.note([kept[_digest(number)]], NOW + timedelta(days=days))
+    with catalog.read() as tx:
+        later = NOW + timedelta(days=2)
+        assert [each.digest for each in tx.custody.due(later, 10)] == [_digest(3), _digest(4), _digest(2)]
+        assert [each.digest for each in tx.custody.due(later, 2)] == [_digest(3), _digest(4)]
+        assert [each.digest for each in tx.custody.due(later, 1)] == [_digest(3)]
+        assert tx.custody.damaged() == []
+    with catalog.write() as tx:
+        tx.custody.note([replace(kept[_digest(number)], damage="gone") for number in (1, 4)], NOW)
+        assert {each.digest: each.damage for each in tx.custody.damaged()} == dict.fromkeys(
+            map(_digest, (1, 4)), "gone"
+        )
+        assert [each.digest for each in tx.custody.damaged([_digest(2), _digest(4)])] == [_digest(4)]
+        assert tx.instances.get(_digest(1)).damage == "gone"
+        tx.custody.note([kept[_digest(4)]], NOW)
+        assert [each.digest for each in tx.custody.damaged()] == [_digest(1)]
+
+
+def test_every_key_of_a_zone_is_listed_destroyed_or_not(catalog: SqlCatalog) -> None:
+    with catalog.write() as tx:
+        tx.keys.ensure(Zone.CLINICAL, {"a": b"1", "b": b"2"})
+        tx.keys.ensure(Zone.RESEARCH, {"c": b"3"})
+        assert {each.subject for each in tx.keys.all(Zone.CLINICAL)} == {"a", "b"}

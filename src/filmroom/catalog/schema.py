@@ -119,6 +119,7 @@ instance = Table(
     _ref("series_pk", "series.pk", KEY),
     _ref("batch", "batch.id", Words),
     Column("state", choice(records.InstanceState), nullable=False),
+    Column("checked_at", Moment, index=True),
     *_level(Level.INSTANCE),
     UniqueConstraint("digest"),
 )
@@ -169,6 +170,8 @@ quarantine_case = Table(
     Column("decided_by", Words),
     Column("decided_at", Moment),
     Column("why", Words),
+    Column("checked_at", Moment, index=True),
+    Column("damage", Words),
 )
 
 data_key = Table(

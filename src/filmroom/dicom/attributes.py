@@ -80,6 +80,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("normalization", _INSTANCE, _INT, "", "version of the tables that it was normalised by", ""),
     Column("digest", _INSTANCE, _TEXT, "", "digest of the received bytes", ""),
     Column("pixel_digest", _INSTANCE, _TEXT, "", "digest of the encoded Pixel Data value", ""),
+    Column("damage", _INSTANCE, _TEXT, "", "gone or rotten, when its bytes were so at their last scrubbing", ""),
     Column("size_bytes", _INSTANCE, _INT, "B", "size as received", ""),
     Column("findings", _INSTANCE, _TEXT, "", "what was odd about it, as code:Attribute, with blanks between", ""),
     Column("subject", _PATIENT, _TEXT, "", "the patient's key name: a keyed hash, the same in the whole room", ""),

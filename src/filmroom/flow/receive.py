@@ -42,7 +42,7 @@ def receive(
         with ports.progress.task("import", total) as advance:
             stored = (_from_store(*each, announced) for each in stores.items())
             arrivals = chain(_from_paths(paths, announced), *stored)
-            for staged in _one_ahead(reception.stage(delivery, group) for group in _groups(arrivals)):
+            for staged in _one_ahead(reception.stage(delivery, group) for group in in_groups(arrivals)):
                 advance(len(reception.take_staged(staged)))
         return reception.finish(
             delivery,
@@ -112,7 +112,7 @@ def _reconciled(ports: Ports, delivery: Delivery, media: Sequence[Medium]) -> It
         yield from medium.discrepancies()
 
 
-def _groups(arrivals: Iterable[Arrived]) -> Iterator[list[Arrived]]:
+def in_groups(arrivals: Iterable[Arrived]) -> Iterator[list[Arrived]]:
     """Hand arrivals on in groups that are small in number and in bytes."""
     group: list[Arrived] = []
     size = 0

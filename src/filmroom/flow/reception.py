@@ -2,7 +2,8 @@
 
 Folder import, C-STORE and STOW-RS all hand their objects to one `Reception`. It takes them in groups: decide, seal and
 store the bytes durably, then write ledger rows, instances, cases and audit leaves in one transaction. Nobody is told that
-an object is in before that transaction is committed; what many senders bring at the same time shares it.
+an object is in before that transaction is committed; what many senders bring at the same time shares it. Bytes of an object that
+turned out to be damaged take its place.
 """
 
 import queue
@@ -32,9 +33,11 @@ from filmroom.records import (
     Decision,
     Discrepancy,
     Duplicate,
+    Holding,
     Ignored,
     Instance,
     InstanceState,
+    Kept,
     LedgerRow,
     Outcome,
     Permit,
@@ -110,7 +113,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """An object that was decided about, and how much of it there is."""
+    """An object that was decided about, how much of it there is, and the damaged object whose place it takes."""
 
     delivery: Delivery
     name: str = field(repr=False)
@@ -118,6 +121,7 @@ class _Taken:
     digest: Digest
     decision: Decision
     subject: str
+    mends: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +195,12 @@ class Reception:
 
     def stage(self, delivery: Delivery, group: Sequence[Arrived]) -> Staged:
         """Decide about a group, and begin to write its bytes; `take_staged` finishes it."""
-        taken = self._decide(delivery, group)
-        wanted = [(each, arrived) for each, arrived in zip(taken, group, strict=True) if _is_kept(each.decision)]
+        taken = self._mending(self._decide(delivery, group), group)
+        wanted = [
+            (each, arrived)
+            for each, arrived in zip(taken, group, strict=True)
+            if _is_kept(each.decision) or each.mends is not None
+        ]
         self._zone.ensure(each.subject for each, _ in wanted)
         if len(wanted) == 1:
             self._put(wanted[0][0], wanted[0][1].data)
@@ -315,9 +323,27 @@ class Reception:
         same_syntax = theirs.syntax in ("", ours.syntax)
         return same_syntax and memoryview(standing)[theirs.start :] == memoryview(data)[ours.start :]
 
+    def _mending(self, taken: Sequence[_Taken], group: Sequence[Arrived]) -> list[_Taken]:
+        """Note which of these are the very bytes of an object that is damaged where it lies."""
+        known = [each.digest for each in taken if isinstance(each.decision, Duplicate | Quarantined)]
+        with self._ports.catalog.read() as tx:
+            damaged = {kept.digest: kept for kept in tx.custody.damaged(known)} if known else {}
+        if not damaged:
+            return list(taken)
+        erased = self._zone.erased(kept.subject for kept in damaged.values())
+        mendable = {digest: kept for digest, kept in damaged.items() if kept.subject not in erased}
+        return [
+            replace(each, mends=kept, subject=kept.subject)
+            if (kept := mendable.get(each.digest)) is not None and _digest(arrived.data) == each.digest
+            else each
+            for each, arrived in zip(taken, group, strict=True)
+        ]
+
     def _put(self, taken: _Taken, data: Content) -> None:
-        below = QUARANTINE if isinstance(taken.decision, Quarantined) else ""
-        name = f"{below}{self._zone.name_of(taken.digest)}"
+        is_case = (
+            isinstance(taken.decision, Quarantined) if taken.mends is None else taken.mends.holding is Holding.CASE
+        )
+        name = f"{QUARANTINE if is_case else ''}{self._zone.name_of(taken.digest)}"
         if isinstance(data, bytes):
             self._zone.put(name, taken.subject, data)
         else:
@@ -328,6 +354,9 @@ class Reception:
         with self._ports.catalog.write() as tx:
             lines = _numbered(_settle(tx, taken))
             rows = _catalog(self._ports, tx, lines)
+            tx.custody.note(
+                [replace(each.mends, damage=None) for each in taken if each.mends is not None], self._ports.clock.now()
+            )
             by_batch: dict[str, tuple[Delivery, list[LedgerRow]]] = {}
             for (_, each), row in zip(lines, rows, strict=True):
                 by_batch.setdefault(each.delivery.batch.id, (each.delivery, []))[1].append(row)

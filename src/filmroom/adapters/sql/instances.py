@@ -223,7 +223,7 @@ def _at(level: Level, values: Mapping[str, Value]) -> dict[str, Value]:
 
 def _stored() -> Select[*tuple[Any, ...]]:
     return select(
-        *instance_table.c["digest", "size_bytes", "sop_uid", "sop_class", "transfer_syntax", "state"],
+        *instance_table.c["digest", "size_bytes", "sop_uid", "sop_class", "transfer_syntax", "state", "damage"],
         patient.c.subject,
         study.c.study_uid,
         *series.c["series_uid", "modality"],
@@ -242,6 +242,7 @@ def _record(row: Row[*tuple[Any, ...]]) -> StoredInstance:
         transfer_syntax=row.transfer_syntax,
         modality=row.modality or "",
         state=row.state,
+        damage=row.damage,
     )
 
 

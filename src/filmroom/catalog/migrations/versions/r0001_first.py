@@ -119,6 +119,7 @@ def _hierarchy() -> None:
         sa.Column("series_pk", KEY, nullable=False),
         sa.Column("batch", TEXT, nullable=False),
         sa.Column("state", TEXT, nullable=False),
+        sa.Column("checked_at", TEXT),
         sa.Column("sop_uid", TEXT, nullable=False),
         sa.Column("sop_class", TEXT, nullable=False),
         sa.Column("transfer_syntax", TEXT),
@@ -139,6 +140,7 @@ def _hierarchy() -> None:
         sa.Column("normalization", INTEGER),
         sa.Column("digest", TEXT, nullable=False),
         sa.Column("pixel_digest", TEXT),
+        sa.Column("damage", TEXT),
         sa.Column("size_bytes", INTEGER, nullable=False),
         sa.Column("findings", TEXT),
         sa.ForeignKeyConstraint(["batch"], ["batch.id"], name="fk_instance_batch"),
@@ -146,6 +148,7 @@ def _hierarchy() -> None:
         sa.PrimaryKeyConstraint("pk", name="pk_instance"),
         sa.UniqueConstraint("digest", name="uq_instance_digest"),
     )
+    op.create_index("ix_instance_checked_at", "instance", ["checked_at"])
     op.create_index("ix_instance_series_pk_state", "instance", ["series_pk", "state"])
     op.create_index("ix_instance_sop_uid_state", "instance", ["sop_uid", "state"])
     current = sa.text("state = 'current'")
@@ -186,11 +189,14 @@ def _front_door() -> None:
         sa.Column("decided_by", TEXT),
         sa.Column("decided_at", TEXT),
         sa.Column("why", TEXT),
+        sa.Column("checked_at", TEXT),
+        sa.Column("damage", TEXT),
         sa.ForeignKeyConstraint(["batch"], ["batch.id"], name="fk_quarantine_case_batch"),
         sa.PrimaryKeyConstraint("pk", name="pk_quarantine_case"),
         sa.UniqueConstraint("id", name="uq_quarantine_case_id"),
     )
     op.create_index("ix_quarantine_case_batch", "quarantine_case", ["batch"])
+    op.create_index("ix_quarantine_case_checked_at", "quarantine_case", ["checked_at"])
     op.create_index("ix_quarantine_case_digest", "quarantine_case", ["digest"])
     op.create_index("ix_quarantine_case_series_uid", "quarantine_case", ["series_uid"])
     op.create_index("ix_quarantine_case_state", "quarantine_case", ["state"])

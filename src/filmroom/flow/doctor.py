@@ -115,10 +115,15 @@ def _expected(ports: Ports) -> set[str]:
     return expected | {zone.name_of(digest) for digest in released} | {review_name(zone, digest) for digest in waiting}
 
 
-def _adopt(ports: Ports) -> Receipt:
-    """Take in every orphan that a key of the zone opens. What was a copy waiting for review is made anew, not adopted."""
+def _adopt(ports: Ports) -> Receipt | None:
+    """Take in every orphan that a key of the zone opens; return None when there is none.
+
+    What was a copy waiting for review is made anew, not adopted.
+    """
     orphans = sorted(set(ports.objects[Zone.CLINICAL].names("")) - _expected(ports))
     orphans = [name for name in orphans if not name.startswith(REVIEW)]
+    if not orphans:
+        return None
     with Reception(ports) as reception:
         delivery = reception.open("doctor", expected=len(orphans))
         for group in in_groups(_opened(ports, orphans)):

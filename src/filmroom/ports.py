@@ -21,6 +21,7 @@ from filmroom.records import (
     Copy,
     CopyState,
     Grant,
+    ImageFile,
     Instance,
     InstanceState,
     Kept,
@@ -41,6 +42,7 @@ from filmroom.records import (
     SeriesState,
     Shardset,
     Snapshot,
+    StoredFile,
     StoredInstance,
     Value,
 )
@@ -292,6 +294,20 @@ class Wholeness(Protocol):
         ...
 
 
+class Files(Protocol):
+    """Image files, which are no DICOM objects. `Instances.query` finds them at the level `file`."""
+
+    def add(self, files: Sequence[tuple[ImageFile, str, str]]) -> None:
+        """Catalog (image file, subject, batch)."""
+        ...
+
+    def get(self, digest: Digest) -> StoredFile: ...
+
+    def known(self, digests: Sequence[Digest]) -> set[Digest]:
+        """Return which of these bytes are cataloged as image files."""
+        ...
+
+
 class Custody(Protocol):
     """When the objects of the clinical zone were last read back, and which were not what they had been.
 
@@ -476,6 +492,8 @@ class Transaction(Protocol):
     def instances(self) -> Instances: ...
     @property
     def wholeness(self) -> Wholeness: ...
+    @property
+    def files(self) -> Files: ...
     @property
     def custody(self) -> Custody: ...
     @property

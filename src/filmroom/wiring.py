@@ -138,7 +138,7 @@ def open_room(
 
     Raises NoRoom where there is none, NotFound when its catalog is gone, Unavailable when a part is away.
     """
-    _hush_pydicom()
+    _hush_libraries()
     environment = environment or Environment()
     file = RoomFile.read(folder)
     entropy = SystemEntropy()
@@ -442,10 +442,11 @@ def _one_of(choices: type[Choice], word: str) -> Choice:
         raise Invalid(f"{word!r} is none of the choices", f"choose {', '.join(choices)}") from None
 
 
-def _hush_pydicom() -> None:
-    """pydicom quotes the values that it warns about, and those may be a patient's; findings say where without quoting."""
+def _hush_libraries() -> None:
+    """pydicom and tifffile quote what they warn about, and that may be a patient's; findings say where without quoting."""
     warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom(\.|$)")
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+    for library in ("pydicom", "tifffile"):
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
 
 
 def _check_is_free(folder: Path) -> None:

@@ -16,8 +16,10 @@ from filmroom.records import (
     Batch,
     Case,
     CaseState,
+    FileKind,
     Finding,
     Holding,
+    ImageFile,
     Instance,
     InstanceState,
     LedgerRow,
@@ -25,6 +27,7 @@ from filmroom.records import (
     Outcome,
     Reason,
     Severity,
+    StoredFile,
     StoredInstance,
     Value,
 )
@@ -398,7 +401,7 @@ def test_a_uid_that_no_engine_can_hold_is_still_found(catalog: SqlCatalog) -> No
         assert tx.instances.current(["1.2\0", "1.3"]) == {"1.2\0": _digest(1)}
 
 
-@pytest.mark.parametrize("level", Level)
+@pytest.mark.parametrize("level", [each for each in Level if each is not Level.FILE])
 def test_the_same_series_twice_in_one_group_is_one_series(catalog: SqlCatalog, level: Level) -> None:
     _add(catalog, _instance(2, values={"modality": "CT"}), _instance(1, values={"modality": "MR"}))
     with catalog.read() as tx:
@@ -442,3 +445,39 @@ def test_every_key_of_a_zone_is_listed_destroyed_or_not(catalog: SqlCatalog) -> 
         tx.keys.ensure(Zone.CLINICAL, {"a": b"1", "b": b"2"})
         tx.keys.ensure(Zone.RESEARCH, {"c": b"3"})
         assert {each.subject for each in tx.keys.all(Zone.CLINICAL)} == {"a", "b"}
+
+
+def test_image_files_are_known_found_and_in_custody_beside_the_instances(catalog: SqlCatalog) -> None:
+    file = ImageFile(
+        digest=_digest(9),
+        size_bytes=2**40,
+        kind=FileKind.NIFTI,
+        values={"file_name": NASTY, "width": 512, "spacing_x_mm": 0.5, "depth": 2**80},
+        findings=(Finding("volume-long", Severity.INFO),),
+    )
+    with catalog.write() as tx:
+        tx.batches.open(_batch())
+        tx.instances.add([(_instance(1), "s", "b", CURRENT)])
+        tx.files.add([(file, "file/x", "b")])
+    with catalog.read() as tx:
+        assert tx.files.known([*map(_digest, range(3000))]) == {_digest(9)}
+        assert tx.files.get(_digest(9)) == StoredFile(
+            digest=_digest(9),
+            size_bytes=2**40,
+            subject="file/x",
+            kind=FileKind.NIFTI,
+            batch="b",
+            findings=file.findings,
+        )
+        with pytest.raises(NotFound):
+            tx.files.get(_digest(1))
+        (row,) = tx.instances.query("width > 100 AND spacing_x_mm = 0.5", Level.FILE, select=(), order=None, limit=None)
+        assert (row["file_digest"], row["file_kind"], row["depth"]) == (str(_digest(9)), "nifti", None)
+        assert tx.instances.query("width = 1", Level.FILE, select=("width",), order="width desc", limit=1) == []
+        assert len(list(tx.instances.matching(""))) == 1
+        assert {kept.holding for kept in tx.custody.due(NOW, 10)} == {Holding.INSTANCE, Holding.FILE}
+    with catalog.write() as tx:
+        (kept,) = [each for each in tx.custody.due(NOW, 10) if each.holding is Holding.FILE]
+        tx.custody.note([replace(kept, damage="rotten")], NOW)
+        assert tx.files.get(_digest(9)).damage == "rotten"
+        assert [each.digest for each in tx.custody.damaged([_digest(9), _digest(1)])] == [_digest(9)]

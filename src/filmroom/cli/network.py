@@ -115,8 +115,8 @@ def retrieve(
 ) -> int:
     """Write the current objects to files, as they were received and with everything that names the patient."""
     session: Session = context.obj
-    if level is Level.PATIENT:
-        raise Invalid("patients have no UID", "name studies, series or instances")
+    if level in (Level.PATIENT, Level.FILE):
+        raise Invalid("patients and image files have no UID", "name studies, series or instances")
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()):
         raise Invalid("the folder is not empty", "name a new one")

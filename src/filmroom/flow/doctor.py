@@ -18,7 +18,7 @@ from filmroom.flow.scrub import Pace, Scrubbed, scrub
 from filmroom.flow.sealed import SealedZone
 from filmroom.ids import Zone
 from filmroom.ports import Ports
-from filmroom.records import CaseState, CopyState, Outcome, Reason
+from filmroom.records import Beside, CaseState, CopyState, Outcome, Reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +138,7 @@ def _opened(ports: Ports, names: Sequence[str]) -> Iterator[Arrived]:
     for name in names:
         label = f"orphan {name.rpartition('/')[2]}"
         try:
-            yield Arrived(label, zone.get(name, owners[name]))
+            yield Arrived(label, zone.get(name, owners[name]), beside=Beside(label))
         except KeyError:
             yield Arrived(label, b"", Reason("orphan-sealed", "no key of the room opens it"))
         except (Corrupt, KeyGone, NotFound):

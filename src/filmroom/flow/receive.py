@@ -15,9 +15,10 @@ from filmroom.flow.reception import GROUP_BYTES, GROUP_OBJECTS, Arrived, Deliver
 from filmroom.ingest import sources
 from filmroom.ingest.manifest import Manifest
 from filmroom.ingest.media import Medium
+from filmroom.ingest.sidecar import MAX_BYTES, sidecar_name, volume_names
 from filmroom.ingest.sniff import kind
 from filmroom.ports import Objects, Ports
-from filmroom.records import Discrepancy, Reason
+from filmroom.records import Beside, Discrepancy, Reason
 
 _NO_BYTES = Reason("unreadable", "the source did not give its bytes")
 
@@ -69,11 +70,14 @@ class _Announced:
     manifest: Manifest
     media: list[Medium] = field(default_factory=list)
 
-    def look(self, label: str, names: Sequence[str], data: bytes) -> Arrived:
+    def look(
+        self, label: str, names: Sequence[str], data: bytes, sidecar: bytes, problem: Reason | None = None
+    ) -> Arrived:
         """Compare an object with what was announced under its names."""
         if kind(data) == "dicomdir":
             self.media.append(Medium(label, read_directory(data)))
-        return Arrived(label, data, doubt=self.manifest.tick(names, data))
+        doubt = self.manifest.tick(names, data)
+        return Arrived(label, data, problem, doubt=doubt, beside=Beside(label, sidecar))
 
 
 def _from_paths(paths: Sequence[Path], announced: _Announced) -> Iterator[Arrived]:
@@ -82,19 +86,25 @@ def _from_paths(paths: Sequence[Path], announced: _Announced) -> Iterator[Arrive
             yield Arrived(arrival.name, b"", arrival.problem or _NO_BYTES)
         else:
             # A list is made beside the folder or in it: its names begin with the folder's or below it.
-            yield announced.look(arrival.name, (arrival.name, arrival.name.partition("/")[2]), arrival.data)
+            names = (arrival.name, arrival.name.partition("/")[2])
+            yield announced.look(arrival.name, names, arrival.data, arrival.sidecar, arrival.problem)
 
 
 def _from_store(location: str, store: Objects, announced: _Announced) -> Iterator[Arrived]:
     """Yield every object of a store; archives in it are not opened."""
-    for name in sorted(store.names("")):
+    names = set(store.names(""))
+    for name in sorted(names):
         label = f"{location.rstrip('/')}/{name}"
         try:
             data = store.get(name)
+            beside = sidecar_name(name)
+            has_sidecar = beside in names and store.size(beside) <= MAX_BYTES
+            sidecar = store.get(beside) if beside is not None and has_sidecar else b""
         except NotFound:
             yield Arrived(label, b"", _NO_BYTES)
         else:
-            yield announced.look(label, (label, name), data)
+            is_sidecar = kind(data) == "text" and not names.isdisjoint(volume_names(name))
+            yield announced.look(label, (label, name), data, sidecar, sources.SIDECAR if is_sidecar else None)
 
 
 def _reconciled(ports: Ports, delivery: Delivery, media: Sequence[Medium]) -> Iterator[Discrepancy]:

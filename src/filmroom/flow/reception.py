@@ -21,20 +21,23 @@ from filmroom.dicom.part10 import split
 from filmroom.errors import FilmroomError, Unavailable
 from filmroom.flow import evidence
 from filmroom.flow.incomplete import judge_delivery
-from filmroom.flow.sealed import SealedZone, case_subject, patient_subject
+from filmroom.flow.sealed import SealedZone, case_subject, file_subject, patient_subject
 from filmroom.ids import Digest, Zone
-from filmroom.ingest.accept import accept
+from filmroom.ingest.accept import accept, may_be_file
 from filmroom.ports import Content, Ports, Transaction
 from filmroom.records import (
     Accepted,
     Batch,
+    Beside,
     Case,
     Conflict,
     Decision,
     Discrepancy,
     Duplicate,
+    Filed,
     Holding,
     Ignored,
+    ImageFile,
     Instance,
     InstanceState,
     Kept,
@@ -90,6 +93,7 @@ class Arrived:
 
     A door that made the file's header itself says the object's SOP Instance UID as `headed`: what is here already with
     the same data set is then the same object, whatever its header says. `doubt` speaks against the bytes from outside.
+    A door that takes image files says what stands beside each object.
     """
 
     name: str = field(repr=False)
@@ -97,6 +101,7 @@ class Arrived:
     problem: Reason | None = None
     headed: str = field(default="", repr=False)
     doubt: Reason | None = None
+    beside: Beside | None = None
 
 
 @dataclass(slots=True)
@@ -284,6 +289,9 @@ class Reception:
         digests = [_digest(arrived.data) for arrived in group]
         with self._ports.catalog.read() as tx:
             here = tx.instances.known([digest for digest, each in zip(digests, group, strict=True) if not each.headed])
+            here |= tx.files.known(
+                [digest for digest, each in zip(digests, group, strict=True) if each.beside and may_be_file(each.data)]
+            )
             standing = tx.instances.revisions([each.headed for each in group if each.headed])
         taken = []
         for digest, arrived in zip(digests, group, strict=True):
@@ -294,7 +302,9 @@ class Reception:
                 digest, size = revision.digest, revision.size_bytes
                 decision = Duplicate(digest)
             else:
-                decision = accept(arrived.data, digest, is_here=digest in here, doubt=arrived.doubt)
+                decision = accept(
+                    arrived.data, digest, is_here=digest in here, doubt=arrived.doubt, beside=arrived.beside
+                )
             subject = _subject(self._ports, decision)
             taken.append(_Taken(delivery, arrived.name, size, digest, decision, subject))
         erased = self._zone.erased(each.subject for each in taken if _is_kept(each.decision))
@@ -373,7 +383,7 @@ class Reception:
 
 
 def _is_kept(decision: Decision) -> bool:
-    return isinstance(decision, Accepted | Quarantined)
+    return isinstance(decision, Accepted | Filed | Quarantined)
 
 
 def _digest(data: Content) -> Digest:
@@ -381,7 +391,7 @@ def _digest(data: Content) -> Digest:
 
 
 def _instance(decision: Decision) -> Instance | None:
-    return None if isinstance(decision, Duplicate | Ignored) else decision.instance
+    return None if isinstance(decision, Filed | Duplicate | Ignored) else decision.instance
 
 
 def _numbered(taken: Sequence[_Taken]) -> list[tuple[int, _Taken]]:
@@ -398,6 +408,7 @@ def _settle(tx: Transaction, taken: Sequence[_Taken]) -> list[_Taken]:
     """Settle, now that nobody else can write, what other writers and this very group brought before."""
     accepted = [each.decision.instance for each in taken if isinstance(each.decision, Accepted)]
     here, current = tx.instances.standing(accepted)
+    here |= tx.files.known([each.digest for each in taken if isinstance(each.decision, Filed)])
     settled = []
     for each in taken:
         decision = each.decision
@@ -409,6 +420,10 @@ def _settle(tx: Transaction, taken: Sequence[_Taken]) -> list[_Taken]:
                 here.add(instance.digest)
                 if current.setdefault(instance.sop_uid, instance.digest) != instance.digest:
                     decision = Conflict(instance)
+        elif isinstance(decision, Filed):
+            if each.digest in here:
+                decision = Duplicate(each.digest)
+            here.add(each.digest)
         settled.append(replace(each, decision=decision))
     return settled
 
@@ -417,6 +432,7 @@ def _catalog(ports: Ports, tx: Transaction, lines: Sequence[tuple[int, _Taken]])
     """Write instances and cases, and return the ledger's rows."""
     rows: list[LedgerRow] = []
     instances: list[tuple[Instance, str, str, InstanceState]] = []
+    files: list[tuple[ImageFile, str, str]] = []
     cases: list[Case] = []
     for position, each in lines:
         outcome, reasons = _verdict(each.decision)
@@ -434,6 +450,8 @@ def _catalog(ports: Ports, tx: Transaction, lines: Sequence[tuple[int, _Taken]])
         match each.decision:
             case Accepted(instance):
                 instances.append((instance, subject, batch, InstanceState.CURRENT))
+            case Filed(file):
+                files.append((file, subject, batch))
             case Conflict(instance):
                 instances.append((instance, subject, batch, InstanceState.CONFLICT))
                 cases.append(_case(ports, each, reasons, instance))
@@ -442,6 +460,7 @@ def _catalog(ports: Ports, tx: Transaction, lines: Sequence[tuple[int, _Taken]])
             case Duplicate() | Ignored():
                 pass
     tx.instances.add(instances)
+    tx.files.add(files)
     standing = tx.cases.known([case.digest for case in cases]) if cases else set()
     for case in cases:
         if case.digest not in standing:
@@ -465,7 +484,7 @@ def _case(ports: Ports, taken: _Taken, reasons: tuple[Reason, ...], instance: In
 
 def _verdict(decision: Decision) -> tuple[Outcome, tuple[Reason, ...]]:
     match decision:
-        case Accepted():
+        case Accepted() | Filed():
             return Outcome.STORED, ()
         case Duplicate():
             return Outcome.DUPLICATE, ()
@@ -482,6 +501,8 @@ def _subject(ports: Ports, decision: Decision) -> str:
     match decision:
         case Accepted(instance) | Conflict(instance):
             return patient_subject(ports, instance.issuer, instance.patient_id, instance.study_uid)
+        case Filed(file):
+            return file_subject(ports, file.digest)
         case Quarantined(digest, _, _) | Ignored(digest, _) | Duplicate(digest):
             return case_subject(ports, digest)
 

@@ -8,12 +8,16 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, exists, se
 
 from filmroom.adapters.sql.rows import chunks
 from filmroom.catalog.query import everything
-from filmroom.catalog.schema import instance, patient, quarantine_case
+from filmroom.catalog.schema import image_file, instance, patient, quarantine_case
 from filmroom.catalog.types import Words
 from filmroom.ids import Digest
 from filmroom.records import Holding, Kept
 
-_TABLES: dict[Holding, Table] = {Holding.INSTANCE: instance, Holding.CASE: quarantine_case}
+_TABLES: dict[Holding, Table] = {
+    Holding.INSTANCE: instance,
+    Holding.FILE: image_file,
+    Holding.CASE: quarantine_case,
+}
 
 
 class SqlCustody:
@@ -69,6 +73,9 @@ def _kept(holding: Holding) -> Select[*tuple[Any, ...]]:
         case Holding.INSTANCE:
             columns = instance.c["digest", "size_bytes", "checked_at", "damage"]
             return select(*columns, patient.c.subject).select_from(everything())
+        case Holding.FILE:
+            named = [image_file.c[f"file_{name}"].label(name) for name in ("digest", "size_bytes", "subject")]
+            return select(*named, *image_file.c["checked_at", "damage"])
         case Holding.CASE:
             let_in = exists().where(instance.c.digest == _text_digest(quarantine_case))
             return select(*quarantine_case.c["digest", "size_bytes", "checked_at", "damage", "subject"]).where(~let_in)
@@ -76,7 +83,7 @@ def _kept(holding: Holding) -> Select[*tuple[Any, ...]]:
 
 def _text_digest(table: Table) -> ColumnElement[str]:
     """Return the table's digest as text, whatever type reads it."""
-    return type_coerce(table.c.digest, Words)
+    return type_coerce(table.c.file_digest if table is image_file else table.c.digest, Words)
 
 
 def _record(holding: Holding, row: Row[*tuple[Any, ...]]) -> Kept:

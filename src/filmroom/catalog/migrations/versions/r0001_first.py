@@ -155,6 +155,43 @@ def _hierarchy() -> None:
     op.create_index(
         "uq_instance_current", "instance", ["sop_uid"], unique=True, sqlite_where=current, postgresql_where=current
     )
+    _image_files()
+
+
+def _image_files() -> None:
+    op.create_table(
+        "image_file",
+        sa.Column("pk", KEY, nullable=False),
+        sa.Column("batch", TEXT, nullable=False),
+        sa.Column("findings", TEXT, nullable=False),
+        sa.Column("checked_at", TEXT),
+        sa.Column("damage", TEXT),
+        sa.Column("file_kind", TEXT, nullable=False),
+        sa.Column("file_format", TEXT),
+        sa.Column("file_name", TEXT),
+        sa.Column("file_patient", TEXT),
+        sa.Column("file_modality", TEXT),
+        sa.Column("width", INTEGER),
+        sa.Column("height", INTEGER),
+        sa.Column("depth", INTEGER),
+        sa.Column("volumes", INTEGER),
+        sa.Column("channels", INTEGER),
+        sa.Column("sample_type", TEXT),
+        sa.Column("spacing_x_mm", sa.Double()),
+        sa.Column("spacing_y_mm", sa.Double()),
+        sa.Column("spacing_z_mm", sa.Double()),
+        sa.Column("interval_s", sa.Double()),
+        sa.Column("pyramid_levels", INTEGER),
+        sa.Column("magnification", sa.Double()),
+        sa.Column("file_sidecar", TEXT),
+        sa.Column("file_digest", TEXT, nullable=False),
+        sa.Column("file_size_bytes", INTEGER, nullable=False),
+        sa.Column("file_subject", TEXT, nullable=False),
+        sa.ForeignKeyConstraint(["batch"], ["batch.id"], name="fk_image_file_batch"),
+        sa.PrimaryKeyConstraint("pk", name="pk_image_file"),
+        sa.UniqueConstraint("file_digest", name="uq_image_file_file_digest"),
+    )
+    op.create_index("ix_image_file_checked_at", "image_file", ["checked_at"])
 
 
 def _front_door() -> None:

@@ -3,13 +3,19 @@
 import hashlib
 import shutil
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 
 import pytest
 
 from filmroom.errors import NotFound
+from filmroom.flow.reception import GROUP_OBJECTS
 from filmroom.ids import Digest, Zone
+from filmroom.ports import Objects
 from filmroom.records import CaseState, InstanceState, Outcome
+from filmroom.wiring import Room
 
 
 def test_every_object_has_one_outcome(world, make_ct) -> None:
@@ -52,6 +58,65 @@ def test_delivered_again_it_is_all_duplicates_and_no_key_is_made_anew(world, mak
     again = world.room.receive([world.inbox], "ct-1")
     assert (again.stored, again.duplicate) == (0, 3)
     assert world.read_all(Zone.CLINICAL) == before
+
+
+@dataclass
+class Counted:
+    """A store that writes down what it is asked for."""
+
+    store: Objects
+    asked: list[str] = field(default_factory=list)
+
+    def put(self, name: str, data: bytes | bytearray | memoryview) -> None:
+        self.asked.append("put")
+        self.store.put(name, data)
+
+    def get(self, name: str) -> bytes:
+        self.asked.append("get")
+        return self.store.get(name)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.store, name)
+
+
+@dataclass
+class StopsAfter:
+    """Progress that is interrupted from the keyboard after so many objects."""
+
+    left: int
+
+    @contextmanager
+    def task(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        yield self.advance
+
+    def advance(self, done: int) -> None:
+        self.left -= done
+        if self.left <= 0:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_import_run_again_writes_only_what_is_not_there_yet(world, make_ct) -> None:
+    count = 3 * GROUP_OBJECTS
+    for number in range(1, count + 1):
+        world.deliver(f"{number:04}", make_ct("P1", 1, number))
+    store = Counted(world.ports.objects[Zone.CLINICAL])
+    ports = replace(world.ports, objects={**world.ports.objects, Zone.CLINICAL: store})
+    with pytest.raises(KeyboardInterrupt):
+        Room(replace(ports, progress=StopsAfter(GROUP_OBJECTS))).receive([world.inbox], "ct-1")
+    cataloged = world.room.query(level="instance").count
+    assert GROUP_OBJECTS <= cataloged < count
+    (stopped,) = world.room.batches()
+    assert (stopped.batch.closed_at, stopped.received) == (None, cataloged)
+
+    store.asked.clear()
+    again = Room(ports).receive([world.inbox], "ct-1")
+    assert (again.stored, again.duplicate) == (count - cataloged, cataloged)
+    assert store.asked == ["put"] * (count - cataloged)
+
+    store.asked.clear()
+    assert Room(ports).receive([world.inbox], "ct-1").duplicate == count
+    assert store.asked == []
+    assert world.room.doctor().ok
 
 
 def test_an_archive_is_taken_member_by_member(world, make_ct) -> None:

@@ -108,7 +108,7 @@ def arrivals(paths: Sequence[Path], limits: Limits | None = None) -> Iterator[Ar
 def count(paths: Sequence[Path]) -> int:
     """Return the number of files at `paths`, for progress; an archive counts as one. Raises NotFound."""
     _must_exist(paths)
-    return sum(1 for path in paths for _ in _files(path))
+    return sum(sum(len(files) for _, _, files in os.walk(path)) if path.is_dir() else 1 for path in paths)
 
 
 def _arrivals(paths: Sequence[Path], limits: Limits) -> Iterator[Arrival]:

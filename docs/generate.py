@@ -428,6 +428,10 @@ _REASONS = {
     "archive-member-broken": ("ignored", "the member cannot be unpacked whole, or its checksum differs"),
     "archive-members": ("ignored", "more members than are taken; the first ones were"),
     "archive-special": ("ignored", "a link, device or sparse file in an archive"),
+    "checksum-mismatch": (
+        "ignored, quarantined",
+        "not the bytes that the manifest announced under this name (quarantined), or that Content-MD5 says (ignored)",
+    ),
     "dicomdir": ("ignored", "a directory listing of a medium; the objects come by themselves"),
     "dimensions-impossible": (
         "quarantined",
@@ -435,9 +439,14 @@ _REASONS = {
     ),
     "file-unreadable": ("ignored", "the file is not there, may not be read, or cannot be read to its end"),
     "folder-unreadable": ("ignored", "the folder cannot be listed"),
+    "gzip-broken": ("quarantined", "it cannot be inflated to its end, or its checksum differs"),
+    "header-broken": ("quarantined", "the directories of a slide's TIFF cannot be read"),
+    "header-impossible": ("quarantined", "a NIfTI volume or slide of a form that none can have"),
     "link-outside": ("ignored", "a link that leads out of the folder"),
     "meta-contradicts": ("quarantined", "an identifier differs between header and data set"),
+    "needs-extra:wsi": ("ignored", "a slide or a TIFF picture; `pip install 'filmroom[wsi]'` to tell"),
     "nesting-deep": ("quarantined", "sequences nest too deep"),
+    "nifti-pair": ("ignored", "the header of a NIfTI pair; only single files are taken"),
     "not-a-file": ("ignored", "neither a file nor a folder"),
     "not-dicom:": ("ignored", "; ".join(f"`{kind}`: {words}" for kind, words in NOT_DICOM.items())),
     "not-dicom:part": ("ignored", "over DICOMweb: the part says that it is no application/dicom"),
@@ -447,6 +456,7 @@ _REASONS = {
     "pixels-missing": ("quarantined", "it is an image, but there is no Pixel Data"),
     "pixels-short": ("quarantined", "Pixel Data has fewer bytes or fragments than the image needs"),
     "sequence-broken": ("quarantined", "a sequence cannot be read, or ends in the middle of an element"),
+    "sidecar": ("ignored", "describes the volume beside it, whose row in the catalog has its fields"),
     "too-large": ("ignored, quarantined", "more bytes than are taken, or than a deflated data set may inflate to"),
     "transfer-syntax-wrong": (
         "quarantined",
@@ -460,6 +470,7 @@ _REASONS = {
     "uid-malformed": ("quarantined", "a UID is not at most 64 digits and dots"),
     "uid-missing": ("quarantined", "a UID is missing or empty"),
     "unreadable": ("ignored, quarantined", "the source did not give its bytes, or they are no data elements"),
+    "volume-short": ("quarantined", "a volume with fewer voxels than its header says"),
 }
 """Reasons of the front door: what becomes of the object, and what it means."""
 
@@ -470,6 +481,10 @@ _FINDINGS = {
     "findings-left-out": "there are more findings than are kept",
     "group-misplaced": "an attribute of the file's header lies in the data set",
     "meta-missing": "the file has no header (group 0002)",
+    "sidecar-unreadable": "the JSON beside a volume is no JSON object, or too large",
+    "units-unknown": "a volume does not say in which unit it counts; millimetres are taken",
+    "volume-long": "a volume has more bytes than its header says",
+    "volume-not-counted": "a compressed volume was not inflated to count its voxels: it would be too large",
     "pixels-long": "Pixel Data is longer than the image",
     "preamble-missing": "the file does not begin as PS3.10 says",
     "preamble-polyglot": "the first bytes make the file something else to another program",
@@ -512,7 +527,7 @@ def error_codes() -> str:
         "reason by name", {"code", "UID_CONFLICT"}, _found(r"\b(?:Reason|\.refuse)\(\s*([A-Za-z_.]+)\b,", *_FRONT_DOOR)
     )
     elsewhere = {MISSING, EMPTY, "uid-invalid", "value-broken", "value-odd", "vr-unknown"}
-    noted = _found(r'\b(?:Finding|note)\(\s*"([\w-]+)"', "dicom/walk.py", "dicom/parse.py")
+    noted = _found(r'\b(?:Finding|note)\(\s*"([\w-]+)"', "dicom/walk.py", "dicom/parse.py", "ingest/*.py")
     _check_all("finding", _FINDINGS.keys(), noted | elsewhere)
     return _page(
         [

@@ -21,8 +21,10 @@ from filmroom.records import (
     Copy,
     CopyState,
     Grant,
+    ImageFile,
     Instance,
     InstanceState,
+    Kept,
     LabelEntry,
     LeaseRecord,
     LedgerRow,
@@ -40,6 +42,7 @@ from filmroom.records import (
     SeriesState,
     Shardset,
     Snapshot,
+    StoredFile,
     StoredInstance,
     Value,
 )
@@ -160,6 +163,10 @@ class DataKeys(Protocol):
 
     def get(self, zone: Zone, subjects: Sequence[str]) -> dict[str, WrappedKey]:
         """Return what is known of these subjects; a subject without a key is absent."""
+        ...
+
+    def all(self, zone: Zone) -> Iterator[WrappedKey]:
+        """Yield every key of a zone, those that were destroyed too."""
         ...
 
 
@@ -284,6 +291,39 @@ class Wholeness(Protocol):
 
     def unfinished(self, series_uid: str | None = None) -> list[SeriesState]:
         """Return the series that are not complete, or what is known of the ones with this UID."""
+        ...
+
+
+class Files(Protocol):
+    """Image files, which are no DICOM objects. `Instances.query` finds them at the level `file`."""
+
+    def add(self, files: Sequence[tuple[ImageFile, str, str]]) -> None:
+        """Catalog (image file, subject, batch)."""
+        ...
+
+    def get(self, digest: Digest) -> StoredFile: ...
+
+    def known(self, digests: Sequence[Digest]) -> set[Digest]:
+        """Return which of these bytes are cataloged as image files."""
+        ...
+
+
+class Custody(Protocol):
+    """When the objects of the clinical zone were last read back, and which were not what they had been.
+
+    What lies in quarantine belongs to it until the same bytes are let in.
+    """
+
+    def due(self, before: datetime, limit: int) -> list[Kept]:
+        """Return what was never read back, then what was before this moment, longest ago first; at most so many."""
+        ...
+
+    def damaged(self, digests: Sequence[Digest] | None = None) -> list[Kept]:
+        """Return what is damaged, of all or of these."""
+        ...
+
+    def note(self, kept: Sequence[Kept], at: datetime) -> None:
+        """Keep that these were read back, each with its damage or None."""
         ...
 
 
@@ -452,6 +492,10 @@ class Transaction(Protocol):
     def instances(self) -> Instances: ...
     @property
     def wholeness(self) -> Wholeness: ...
+    @property
+    def files(self) -> Files: ...
+    @property
+    def custody(self) -> Custody: ...
     @property
     def projects(self) -> Projects: ...
     @property

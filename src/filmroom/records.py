@@ -88,11 +88,45 @@ class Instance:
     findings: tuple[Finding, ...] = ()
 
 
+class FileKind(StrEnum):
+    NIFTI = "nifti"
+    SLIDE = "slide"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFile:
+    """An image that is no DICOM object: a NIfTI volume or a whole-slide file.
+
+    `values` is keyed by the columns of the level `file`; what neither its header nor its sidecar says is absent.
+    """
+
+    digest: Digest
+    size_bytes: int
+    kind: FileKind
+    values: Mapping[str, Value] = field(repr=False)
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What stands beside an object in its delivery: its name there, and its sidecar's bytes, b"" for none."""
+
+    name: str = field(repr=False)
+    sidecar: bytes = field(default=b"", repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """New to the room: store it and catalog it."""
 
     instance: Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """An image file that is new to the room: store it and catalog it, beside the DICOM objects."""
+
+    file: ImageFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +160,7 @@ class Ignored:
     reason: Reason
 
 
-Decision: TypeAlias = Accepted | Duplicate | Conflict | Quarantined | Ignored
+Decision: TypeAlias = Accepted | Filed | Duplicate | Conflict | Quarantined | Ignored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +185,19 @@ class LedgerRow:
     size_bytes: int
     outcome: Outcome
     reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Discrepancy:
+    """What a sender announced is not what came: a stable code, and which object, as the sender calls it."""
+
+    code: str
+    name: str = field(repr=False)
+
+    @property
+    def is_lack(self) -> bool:
+        """Say whether something that should be here is not, or not as it was sent."""
+        return self.code.endswith(("-missing", "-mismatch"))
 
 
 class CaseState(StrEnum):
@@ -179,7 +226,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredInstance:
-    """An instance as the catalog has it. `subject` names the key its bytes are sealed under."""
+    """An instance as the catalog has it. `subject` names the key its bytes are sealed under; `damage` is that of `Kept`."""
 
     digest: Digest
     size_bytes: int
@@ -191,6 +238,7 @@ class StoredInstance:
     transfer_syntax: str
     modality: str
     state: "InstanceState"
+    damage: str | None = None
 
     @property
     def names(self) -> "dict[Level, str]":
@@ -203,6 +251,19 @@ class StoredInstance:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFile:
+    """An image file as the catalog has it. `subject` names the key its bytes are sealed under."""
+
+    digest: Digest
+    size_bytes: int
+    subject: str
+    kind: FileKind
+    batch: str
+    findings: tuple[Finding, ...] = ()
+    damage: str | None = None
+
+
 class InstanceState(StrEnum):
     """`current` is the revision that queries and snapshots see."""
 
@@ -210,6 +271,28 @@ class InstanceState(StrEnum):
     CONFLICT = "conflict"
     SUPERSEDED = "superseded"
     REJECTED = "rejected"
+
+
+# -- what is kept --------------------------------------------------------------------------------------------------
+
+
+class Holding(StrEnum):
+    """As what the room keeps an object of the clinical zone."""
+
+    INSTANCE = "instance"
+    FILE = "file"
+    CASE = "case"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """An object of the clinical zone. `damage` is the code of what was wrong when it was last read back."""
+
+    holding: Holding
+    digest: Digest
+    subject: str
+    size_bytes: int
+    damage: str | None = None
 
 
 # -- whole or not --------------------------------------------------------------------------------------------------
@@ -274,12 +357,13 @@ class SeriesState:
 
 
 class Level(StrEnum):
-    """The DICOM query levels (PS3.4 C.6.1)."""
+    """The DICOM query levels (PS3.4 C.6.1), and that of image files, which stands beside them."""
 
     PATIENT = "patient"
     STUDY = "study"
     SERIES = "series"
     INSTANCE = "instance"
+    FILE = "file"
 
 
 class ColumnType(StrEnum):

@@ -7,6 +7,7 @@ is read in `flow/`. A room may be used by several threads and processes at once.
 import logging
 import os
 import platform
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -42,6 +43,7 @@ from filmroom.flow.receive import receive
 from filmroom.flow.reception import Receipt
 from filmroom.flow.retrieve import Retrieval, retrieve
 from filmroom.flow.review import decide_review, reviews, show_review
+from filmroom.flow.scrub import DAYS, RATE, Pace
 from filmroom.flow.serve import serve
 from filmroom.flow.share import Access, Granted, Lease, approve, deny, grants, lease, request, revoke
 from filmroom.flow.snapshots import Manifest, diff, show, snapshots
@@ -136,7 +138,7 @@ def open_room(
 
     Raises NoRoom where there is none, NotFound when its catalog is gone, Unavailable when a part is away.
     """
-    _hush_pydicom()
+    _hush_libraries()
     environment = environment or Environment()
     file = RoomFile.read(folder)
     entropy = SystemEntropy()
@@ -418,9 +420,16 @@ class Room:
         """
         return verify_audit(self._ports)
 
-    def doctor(self) -> Diagnosis:
-        """Look at the catalog, every zone, the keys, the audit log, and at objects that no row speaks of."""
-        return doctor(self._ports)
+    def doctor(self, *, scrub: bool = False, days: float = DAYS, rate: float = RATE, adopt: bool = False) -> Diagnosis:
+        """Look at the catalog, every zone, the keys, the audit log, and at objects that no row speaks of or are damaged.
+
+        `scrub` reads back what was not read back for `days`, at `rate` bytes a second at most (0 for no limit). `adopt`
+        takes in objects that no row speaks of. Raises Denied.
+        """
+        if not (days >= 0 and rate >= 0):
+            raise Invalid("days and a rate are not negative", "give 0 for everything, or for no limit")
+        pace = Pace(days=days, rate=rate, wait=time.sleep) if scrub else None
+        return doctor(self._ports, pace=pace, adopt=adopt)
 
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -433,10 +442,11 @@ def _one_of(choices: type[Choice], word: str) -> Choice:
         raise Invalid(f"{word!r} is none of the choices", f"choose {', '.join(choices)}") from None
 
 
-def _hush_pydicom() -> None:
-    """pydicom quotes the values that it warns about, and those may be a patient's; findings say where without quoting."""
+def _hush_libraries() -> None:
+    """pydicom and tifffile quote what they warn about, and that may be a patient's; findings say where without quoting."""
     warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom(\.|$)")
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+    for library in ("pydicom", "tifffile"):
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
 
 
 def _check_is_free(folder: Path) -> None:

@@ -16,7 +16,10 @@ from filmroom.records import (
     Batch,
     Case,
     CaseState,
+    FileKind,
     Finding,
+    Holding,
+    ImageFile,
     Instance,
     InstanceState,
     LedgerRow,
@@ -24,6 +27,7 @@ from filmroom.records import (
     Outcome,
     Reason,
     Severity,
+    StoredFile,
     StoredInstance,
     Value,
 )
@@ -397,9 +401,83 @@ def test_a_uid_that_no_engine_can_hold_is_still_found(catalog: SqlCatalog) -> No
         assert tx.instances.current(["1.2\0", "1.3"]) == {"1.2\0": _digest(1)}
 
 
-@pytest.mark.parametrize("level", Level)
+@pytest.mark.parametrize("level", [each for each in Level if each is not Level.FILE])
 def test_the_same_series_twice_in_one_group_is_one_series(catalog: SqlCatalog, level: Level) -> None:
     _add(catalog, _instance(2, values={"modality": "CT"}), _instance(1, values={"modality": "MR"}))
     with catalog.read() as tx:
         rows = tx.instances.query("modality = 'CT' and digest is not null", level, select=(), order=None, limit=None)
     assert len(rows) == (2 if level == Level.INSTANCE else 1)
+
+
+def test_what_is_kept_is_due_in_the_order_of_its_last_check_and_belongs_to_one_holding(catalog: SqlCatalog) -> None:
+    with catalog.write() as tx:
+        tx.batches.open(_batch())
+        tx.instances.add([(_instance(number), "s", "b", CURRENT) for number in (1, 2, 3)])
+        tx.cases.add(replace(_case("c"), digest=_digest(4)))
+        tx.cases.add(replace(_case("let in"), digest=_digest(3)))
+        kept = {each.digest: each for each in tx.custody.due(NOW, 10)}
+        assert {digest: each.holding for digest, each in kept.items()} == {
+            **dict.fromkeys(map(_digest, (1, 2, 3)), Holding.INSTANCE),
+            _digest(4): Holding.CASE,
+        }
+        assert (kept[_digest(1)].subject, kept[_digest(4)].subject) == ("s", "case:1")
+        for days, number in enumerate((4, 2, 1)):
+            tx.custody.note([kept[_digest(number)]], NOW + timedelta(days=days))
+    with catalog.read() as tx:
+        later = NOW + timedelta(days=2)
+        assert [each.digest for each in tx.custody.due(later, 10)] == [_digest(3), _digest(4), _digest(2)]
+        assert [each.digest for each in tx.custody.due(later, 2)] == [_digest(3), _digest(4)]
+        assert [each.digest for each in tx.custody.due(later, 1)] == [_digest(3)]
+        assert tx.custody.damaged() == []
+    with catalog.write() as tx:
+        tx.custody.note([replace(kept[_digest(number)], damage="gone") for number in (1, 4)], NOW)
+        assert {each.digest: each.damage for each in tx.custody.damaged()} == dict.fromkeys(
+            map(_digest, (1, 4)), "gone"
+        )
+        assert [each.digest for each in tx.custody.damaged([_digest(2), _digest(4)])] == [_digest(4)]
+        assert tx.instances.get(_digest(1)).damage == "gone"
+        tx.custody.note([kept[_digest(4)]], NOW)
+        assert [each.digest for each in tx.custody.damaged()] == [_digest(1)]
+
+
+def test_every_key_of_a_zone_is_listed_destroyed_or_not(catalog: SqlCatalog) -> None:
+    with catalog.write() as tx:
+        tx.keys.ensure(Zone.CLINICAL, {"a": b"1", "b": b"2"})
+        tx.keys.ensure(Zone.RESEARCH, {"c": b"3"})
+        assert {each.subject for each in tx.keys.all(Zone.CLINICAL)} == {"a", "b"}
+
+
+def test_image_files_are_known_found_and_in_custody_beside_the_instances(catalog: SqlCatalog) -> None:
+    file = ImageFile(
+        digest=_digest(9),
+        size_bytes=2**40,
+        kind=FileKind.NIFTI,
+        values={"file_name": NASTY, "width": 512, "spacing_x_mm": 0.5, "depth": 2**80},
+        findings=(Finding("volume-long", Severity.INFO),),
+    )
+    with catalog.write() as tx:
+        tx.batches.open(_batch())
+        tx.instances.add([(_instance(1), "s", "b", CURRENT)])
+        tx.files.add([(file, "file/x", "b")])
+    with catalog.read() as tx:
+        assert tx.files.known([*map(_digest, range(3000))]) == {_digest(9)}
+        assert tx.files.get(_digest(9)) == StoredFile(
+            digest=_digest(9),
+            size_bytes=2**40,
+            subject="file/x",
+            kind=FileKind.NIFTI,
+            batch="b",
+            findings=file.findings,
+        )
+        with pytest.raises(NotFound):
+            tx.files.get(_digest(1))
+        (row,) = tx.instances.query("width > 100 AND spacing_x_mm = 0.5", Level.FILE, select=(), order=None, limit=None)
+        assert (row["file_digest"], row["file_kind"], row["depth"]) == (str(_digest(9)), "nifti", None)
+        assert tx.instances.query("width = 1", Level.FILE, select=("width",), order="width desc", limit=1) == []
+        assert len(list(tx.instances.matching(""))) == 1
+        assert {kept.holding for kept in tx.custody.due(NOW, 10)} == {Holding.INSTANCE, Holding.FILE}
+    with catalog.write() as tx:
+        (kept,) = [each for each in tx.custody.due(NOW, 10) if each.holding is Holding.FILE]
+        tx.custody.note([replace(kept, damage="rotten")], NOW)
+        assert tx.files.get(_digest(9)).damage == "rotten"
+        assert [each.digest for each in tx.custody.damaged([_digest(9), _digest(1)])] == [_digest(9)]

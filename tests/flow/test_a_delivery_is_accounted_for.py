@@ -1,13 +1,21 @@
 """Whatever comes, received = stored + duplicate + conflict + quarantined + ignored, and nothing is lost."""
 
+import hashlib
+import shutil
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 
 import pytest
 
 from filmroom.errors import NotFound
+from filmroom.flow.reception import GROUP_OBJECTS
 from filmroom.ids import Digest, Zone
+from filmroom.ports import Objects
 from filmroom.records import CaseState, InstanceState, Outcome
+from filmroom.wiring import Room
 
 
 def test_every_object_has_one_outcome(world, make_ct) -> None:
@@ -52,6 +60,65 @@ def test_delivered_again_it_is_all_duplicates_and_no_key_is_made_anew(world, mak
     assert world.read_all(Zone.CLINICAL) == before
 
 
+@dataclass
+class Counted:
+    """A store that writes down what it is asked for."""
+
+    store: Objects
+    asked: list[str] = field(default_factory=list)
+
+    def put(self, name: str, data: bytes | bytearray | memoryview) -> None:
+        self.asked.append("put")
+        self.store.put(name, data)
+
+    def get(self, name: str) -> bytes:
+        self.asked.append("get")
+        return self.store.get(name)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.store, name)
+
+
+@dataclass
+class StopsAfter:
+    """Progress that is interrupted from the keyboard after so many objects."""
+
+    left: int
+
+    @contextmanager
+    def task(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        yield self.advance
+
+    def advance(self, done: int) -> None:
+        self.left -= done
+        if self.left <= 0:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_import_run_again_writes_only_what_is_not_there_yet(world, make_ct) -> None:
+    count = 3 * GROUP_OBJECTS
+    for number in range(1, count + 1):
+        world.deliver(f"{number:04}", make_ct("P1", 1, number))
+    store = Counted(world.ports.objects[Zone.CLINICAL])
+    ports = replace(world.ports, objects={**world.ports.objects, Zone.CLINICAL: store})
+    with pytest.raises(KeyboardInterrupt):
+        Room(replace(ports, progress=StopsAfter(GROUP_OBJECTS))).receive([world.inbox], "ct-1")
+    cataloged = world.room.query(level="instance").count
+    assert GROUP_OBJECTS <= cataloged < count
+    (stopped,) = world.room.batches()
+    assert (stopped.batch.closed_at, stopped.received) == (None, cataloged)
+
+    store.asked.clear()
+    again = Room(ports).receive([world.inbox], "ct-1")
+    assert (again.stored, again.duplicate) == (count - cataloged, cataloged)
+    assert store.asked == ["put"] * (count - cataloged)
+
+    store.asked.clear()
+    assert Room(ports).receive([world.inbox], "ct-1").duplicate == count
+    assert store.asked == []
+    assert world.room.doctor().ok
+
+
 def test_an_archive_is_taken_member_by_member(world, make_ct) -> None:
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -71,6 +138,49 @@ def test_fewer_than_announced_is_said(world, make_ct, tmp_path) -> None:
     assert not receipt.is_complete
     assert receipt.missing == (Digest.of(missing),)
     assert receipt.short == 1
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256", "sha512"])
+def test_a_manifest_of_any_usual_checksum_tells_what_is_missing_and_what_is_other(
+    world, make_ct, tmp_path, algorithm
+) -> None:
+    good, sent, came = make_ct("P1", 1, 1), make_ct("P1", 1, 2), make_ct("P1", 1, 2, change=1)
+    world.deliver("1", good)
+    world.deliver("2", came)
+    manifest = tmp_path / "sums"
+    announced = {"1": good, "2": sent, "3": b"never came"}
+    lines = [f"{hashlib.new(algorithm, data).hexdigest()} *./{name}" for name, data in announced.items()]
+    manifest.write_text("\n".join(lines) + "\n")
+    receipt = world.room.receive([world.inbox], "ct-1", manifest=manifest)
+    assert (receipt.stored, receipt.quarantined) == (1, 1)
+    assert [(each.code, each.name) for each in receipt.discrepancies] == [
+        ("manifest-mismatch", "2"),
+        ("manifest-missing", "3"),
+    ]
+    assert not receipt.is_complete
+    (case,) = world.room.quarantine()
+    assert [reason.code for reason in case.reasons] == ["checksum-mismatch"]
+    assert world.room.verify_audit().ok
+
+
+def test_a_disc_is_compared_with_its_directory(world, pydicom_files) -> None:
+    disc = world.inbox / "disc"
+    shutil.copytree(pydicom_files / "test_files" / "dicomdirtests", disc, ignore=shutil.ignore_patterns("*-*", "TINY*"))
+    (disc / "77654033" / "CR1" / "6154").unlink()
+    shutil.copy(disc / "77654033" / "CR3" / "6278", disc / "77654033" / "CR2" / "6247")
+    receipt = world.room.receive([disc], "disc")
+    assert [(each.code, each.name) for each in receipt.discrepancies] == [
+        ("dicomdir-missing", "disc/77654033/CR1/6154"),
+        ("dicomdir-uid", "disc/77654033/CR2/6247"),
+    ]
+    assert not receipt.is_complete
+    assert receipt.received == receipt.stored + receipt.duplicate + receipt.ignored
+    assert b'"dicomdir-missing":1' in list(_leaves(world))[-1]
+
+
+def _leaves(world):
+    with world.ports.catalog.read() as tx:
+        return list(tx.log.leaves())
 
 
 def test_a_path_that_is_not_there_takes_nothing_in(world) -> None:

@@ -38,7 +38,10 @@ LITERALS = {
 def test_every_column_can_be_asked_for_in_any_case_of_letters(column: Column) -> None:
     name, literal = column.name, LITERALS[column.type]
     for word in (name, name.upper()):
-        compile_where(f"{word} = {literal} or not ({word} in ({literal}) and {word} is not null)", Level.PATIENT)
+        where = f"{word} = {literal} or not ({word} in ({literal}) and {word} is not null)"
+        compile_where(where, Level.FILE if column.level is Level.FILE else Level.PATIENT)
+        with pytest.raises(Invalid):
+            compile_where(where, Level.PATIENT if column.level is Level.FILE else Level.FILE)
 
 
 @pytest.mark.parametrize(

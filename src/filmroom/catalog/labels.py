@@ -115,7 +115,8 @@ def labels_of(names: Mapping[Level, str], resolved: Resolved) -> dict[str, str]:
     """Return the findings of one instance, `names` being its name at each level; the nearest level wins."""
     found: dict[str, str] = {}
     for level in Level:
-        found.update(resolved.get((level, names[level]), {}))
+        if level in names:
+            found.update(resolved.get((level, names[level]), {}))
     return found
 
 

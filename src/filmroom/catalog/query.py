@@ -32,7 +32,7 @@ from sqlglot.tokens import Tokenizer
 
 from filmroom.catalog.schema import TABLES, instance
 from filmroom.catalog.types import fit
-from filmroom.dicom.attributes import BY_NAME, COLUMNS
+from filmroom.dicom.attributes import BY_NAME, columns_of
 from filmroom.errors import Invalid
 from filmroom.records import Column, ColumnType, InstanceState, Level
 
@@ -54,7 +54,7 @@ _SIGNS = frozenset(
     {_T.STRING, _T.NUMBER, _T.L_PAREN, _T.R_PAREN, _T.COMMA, _T.DASH, _T.EQ, _T.NEQ, _T.LT, _T.LTE, _T.GT, _T.GTE}
 )
 _WORDS = frozenset({_T.AND, _T.OR, _T.NOT, _T.IN, _T.BETWEEN, _T.LIKE, _T.ILIKE, _T.IS, _T.NULL})
-_LEVELS = tuple(TABLES)
+_LEVELS = (Level.PATIENT, Level.STUDY, Level.SERIES, Level.INSTANCE)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z", re.ASCII)
 _INTEGER = re.compile(r"\d+\Z", re.ASCII)
 _MAX_INT = 2**63 - 1
@@ -104,7 +104,9 @@ def compile_where(where: str, level: Level) -> ColumnElement[bool]:
     It is true for an entity with at least one current instance that satisfies `where`; "" is satisfied by every
     instance. Raises Invalid for everything that the language does not have.
     """
-    condition = and_(instance.c.state == InstanceState.CURRENT, _condition(where))
+    if level is Level.FILE:
+        return _condition(where, level)
+    condition = and_(instance.c.state == InstanceState.CURRENT, _condition(where, level))
     below = _LEVELS[_LEVELS.index(level) + 1 :]
     if not below:
         return condition
@@ -127,11 +129,10 @@ def compile_query(
     `order` is a column, with ` desc` behind it for the largest first; rows without a value come last. Rows that are
     equal by `order` are ordered by what names them: subject, study, series and SOP Instance UID, digest.
     """
-    visible = [column for column in COLUMNS if _LEVELS.index(column.level) <= _LEVELS.index(level)]
-    names = dict.fromkeys(_visible(name, level).name for name in chosen) or [column.name for column in visible]
+    names = dict.fromkeys(_visible(name, level).name for name in chosen) or [each.name for each in columns_of(level)]
     statement = (
         select(*(_sql(BY_NAME[name]).label(name) for name in names))
-        .select_from(_joined(_LEVELS[: _LEVELS.index(level) + 1]))
+        .select_from(_joined(_down_to(level)))
         .where(compile_where(where, level))
     )
     if order is not None:
@@ -155,14 +156,19 @@ def entity_order(level: Level) -> list[ColumnElement[str]]:
         Level.STUDY: ("study_uid",),
         Level.SERIES: ("series_uid",),
         Level.INSTANCE: ("sop_uid", "digest"),
+        Level.FILE: ("file_name", "file_digest"),
     }
-    upper = _LEVELS[: _LEVELS.index(level) + 1]
-    return [TABLES[each].c[name] for each in upper for name in names[each]]
+    return [TABLES[each].c[name] for each in _down_to(level) for name in names[each]]
 
 
 def everything() -> FromClause:
     """Return the four levels' tables, joined."""
     return _joined(_LEVELS)
+
+
+def _down_to(level: Level) -> Sequence[Level]:
+    """Return the levels whose tables a row of `level` is made of, from the top."""
+    return (level,) if level is Level.FILE else _LEVELS[: _LEVELS.index(level) + 1]
 
 
 def _joined(levels: Sequence[Level]) -> FromClause:
@@ -183,12 +189,25 @@ def _visible(name: str, level: Level) -> Column:
     column = BY_NAME.get(name.lower())
     if column is None:
         raise _unknown(name, "to select or to order by")
-    if _LEVELS.index(column.level) > _LEVELS.index(level):
+    _check_side(column, level)
+    if level is not Level.FILE and _LEVELS.index(column.level) > _LEVELS.index(level):
         raise Invalid(
             f"{column.name} is a column of the level {column.level}, and a {level} has many of them",
             f"query at level {column.level}, or use {column.name} in the condition only",
         )
     return column
+
+
+def _check_side(column: Column, level: Level) -> None:
+    """Refuse a column of image files for instances, and the other way round."""
+    if (column.level is Level.FILE) == (level is Level.FILE):
+        return
+    if level is Level.FILE:
+        raise Invalid(f"{column.name} is a column of DICOM objects", "image files have columns of their own")
+    raise Invalid(
+        f"{column.name} is a column of image files, which are kept and listed, and not de-identified or frozen yet",
+        "query them at level file",
+    )
 
 
 def _unknown(word: str, place: str) -> Invalid:
@@ -205,14 +224,14 @@ def _refused(what: str) -> Invalid:
 # -- first gate: tokens --------------------------------------------------------------------------------------------
 
 
-def _condition(where: str) -> ColumnElement[bool]:
+def _condition(where: str, level: Level) -> ColumnElement[bool]:
     if len(where) > MAX_CHARACTERS:
         raise Invalid(f"a condition of more than {MAX_CHARACTERS} characters", "make it shorter, or ask in parts")
     if not where.strip():
         return true()
     try:
         tokens = Tokenizer().tokenize(where)
-        _check_tokens(tokens)
+        _check_tokens(tokens, level)
         trees = Parser().parse_into(exp.Condition, tokens, where)
         if len(trees) != 1 or not isinstance(trees[0], exp.Expression):
             raise _refused("this is not one condition")
@@ -223,13 +242,13 @@ def _condition(where: str) -> ColumnElement[bool]:
         raise _refused("the condition is nested too deeply") from None
 
 
-def _check_tokens(tokens: Sequence[Token]) -> None:
+def _check_tokens(tokens: Sequence[Token], level: Level) -> None:
     if not tokens:
         raise _refused("a comment and nothing else")
     depth = conditions = literals = 0
     run = 0  # of NOT, minus and opening parentheses: each is a step down in the parser
     for token, following in zip(tokens, [*tokens[1:], None], strict=True):
-        _check_token(token, following)
+        _check_token(token, following, level)
         kind = token.token_type
         depth += (kind == _T.L_PAREN) - (kind == _T.R_PAREN)
         run = run + 1 if kind in (_T.L_PAREN, _T.NOT, _T.DASH) else 0
@@ -243,7 +262,7 @@ def _check_tokens(tokens: Sequence[Token]) -> None:
         raise Invalid(f"more than {MAX_LITERALS} values", "ask in parts")
 
 
-def _check_token(token: Token, following: Token | None) -> None:
+def _check_token(token: Token, following: Token | None, level: Level) -> None:
     place = f"at character {token.start + 1}"
     if token.comments:
         raise _refused(f"a comment {place}")
@@ -254,6 +273,7 @@ def _check_token(token: Token, following: Token | None) -> None:
             raise _refused(f"a function {place}")
         if word.lower() not in BY_NAME:
             raise _unknown("" if token.token_type == _T.IDENTIFIER else word, place)
+        _check_side(BY_NAME[word.lower()], level)
     elif token.token_type not in _SIGNS | _WORDS:
         raise _refused(f"a sign {place} that has no meaning here")
 

@@ -50,7 +50,9 @@ metadata = MetaData(
     }
 )
 
-_REQUIRED = frozenset({"subject", "study_uid", "series_uid", "sop_uid", "sop_class", "digest", "size_bytes"})
+_REQUIRED = frozenset(
+    "subject study_uid series_uid sop_uid sop_class digest size_bytes file_kind file_digest file_size_bytes file_subject".split()
+)
 
 
 def _level(level: Level) -> list["Column[Any]"]:
@@ -119,6 +121,7 @@ instance = Table(
     _ref("series_pk", "series.pk", KEY),
     _ref("batch", "batch.id", Words),
     Column("state", choice(records.InstanceState), nullable=False),
+    Column("checked_at", Moment, index=True),
     *_level(Level.INSTANCE),
     UniqueConstraint("digest"),
 )
@@ -127,13 +130,26 @@ _is_current = instance.c.state == records.InstanceState.CURRENT.value
 Index("uq_instance_current", instance.c.sop_uid, unique=True, sqlite_where=_is_current, postgresql_where=_is_current)
 Index(None, instance.c.series_pk, instance.c.state)
 
+image_file = Table(
+    "image_file",
+    metadata,
+    _key(),
+    _ref("batch", "batch.id", Words),
+    Column("findings", Document, nullable=False),
+    Column("checked_at", Moment, index=True),
+    Column("damage", Words),
+    *_level(Level.FILE),
+    UniqueConstraint("file_digest"),
+)
+
 TABLES: Mapping[Level, Table] = {
     Level.PATIENT: patient,
     Level.STUDY: study,
     Level.SERIES: series,
     Level.INSTANCE: instance,
+    Level.FILE: image_file,
 }
-"""The table of each level, from the top down."""
+"""The table of each level, from the top down; image files stand beside the others."""
 
 
 # -- the front door ------------------------------------------------------------------------------------------------
@@ -169,6 +185,8 @@ quarantine_case = Table(
     Column("decided_by", Words),
     Column("decided_at", Moment),
     Column("why", Words),
+    Column("checked_at", Moment, index=True),
+    Column("damage", Words),
 )
 
 data_key = Table(

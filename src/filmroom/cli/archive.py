@@ -12,7 +12,7 @@ import typer
 
 from filmroom.canon import plain
 from filmroom.cli.session import Session
-from filmroom.dicom.attributes import BY_NAME, COLUMNS
+from filmroom.dicom.attributes import BY_NAME, columns_of
 from filmroom.errors import Invalid
 from filmroom.flow.query import Rows
 from filmroom.records import ColumnType, LabelKind, Level
@@ -31,7 +31,9 @@ def add_to(app: typer.Typer) -> None:
 def query(
     context: typer.Context,
     where: Annotated[str, typer.Argument(metavar="[WHERE]", help="For example: modality = 'CT' AND kvp_kv > 100")] = "",
-    level: Annotated[Level, typer.Option(help="What a row stands for.")] = Level.SERIES,
+    level: Annotated[
+        Level, typer.Option(help="What a row stands for; file is for what is no DICOM object.")
+    ] = Level.SERIES,
     select: Annotated[str, typer.Option(help="Columns, separated by commas; all when empty.")] = "",
     order: Annotated[str | None, typer.Option(help="Column to order by; add ' desc' for the other way.")] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many rows.", min=0)] = None,
@@ -48,7 +50,7 @@ def query(
     names = [name.strip() for name in select.split(",") if name.strip()]
     with session.open() as room:
         rows = room.query(where, level=level, select=names, order=order, limit=limit)
-    heads = names or _columns_of(level)
+    heads = names or [column.name for column in columns_of(level)]
     if out is not None:
         out.write_bytes(_as_bytes(rows, heads, form))
         session.answer({"level": rows.level, "count": rows.count, "out": str(out)})
@@ -105,12 +107,6 @@ def diff_labels(
     session: Session = context.obj
     with session.open() as room:
         session.answer(room.diff_labels(before, after))
-
-
-def _columns_of(level: Level) -> list[str]:
-    """Return the columns that a row of a level has when none are selected."""
-    levels = list(Level)
-    return [column.name for column in COLUMNS if levels.index(column.level) <= levels.index(level)]
 
 
 def _as_bytes(rows: Rows, heads: Sequence[str], form: str) -> bytes:

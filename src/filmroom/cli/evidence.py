@@ -9,6 +9,7 @@ import typer
 
 from filmroom.canon import Json
 from filmroom.cli.session import DONE, FAILED, Session
+from filmroom.flow.scrub import DAYS, RATE
 from filmroom.govern import lineage
 
 audit = typer.Typer(help="The audit log.", no_args_is_help=True)
@@ -86,11 +87,18 @@ def prove_audit(
     session.answer(proof)
 
 
-def doctor(context: typer.Context) -> int:
+def doctor(
+    context: typer.Context,
+    scrub: Annotated[bool, typer.Option("--scrub", help="Read stored objects back and compare their digests.")] = False,
+    days: Annotated[float, typer.Option(help="Scrub what was not read back for so many days.", min=0)] = DAYS,
+    rate: Annotated[float, typer.Option(help="Scrub so many MB a second at most; 0 for no limit.", min=0)] = RATE
+    / 10**6,
+    adopt: Annotated[bool, typer.Option("--adopt", help="Take in objects that a crash left without a row.")] = False,
+) -> int:
     """Check that the room's parts answer and agree."""
     session: Session = context.obj
     with session.open() as room:
-        diagnosis = room.doctor()
+        diagnosis = room.doctor(scrub=scrub, days=days, rate=rate * 10**6, adopt=adopt)
     session.answer(diagnosis)
     return DONE if diagnosis.ok else FAILED
 

@@ -1,13 +1,16 @@
 """serve, pull, retrieve: the room's doors to the network, its way to other archives, and objects out of it by hand."""
 
+import fcntl
 import gc
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryFile
+from typing import IO, Annotated
 
 import typer
 
@@ -15,6 +18,7 @@ from filmroom.cli.processes import Stop, run
 from filmroom.cli.session import DONE, FAILED, Session
 from filmroom.errors import FilmroomError, Invalid, NotFound, Unavailable
 from filmroom.flow.reception import Reception
+from filmroom.flow.scrub import keep_scrubbing
 from filmroom.ports import Ports
 from filmroom.records import Level
 
@@ -35,6 +39,9 @@ def serve(
     processes: Annotated[
         int, typer.Option(min=1, max=64, help="Receive in so many processes, each with its share of the callers.")
     ] = 1,
+    scrub_every: Annotated[
+        float, typer.Option(metavar="HOURS", help="Read stored objects back every so often; 0 for never.", min=0)
+    ] = 0,
 ) -> int:
     """Listen until Ctrl-C or SIGTERM, then finish what is open; prints a line for each listener when it is ready."""
     session: Session = context.obj
@@ -52,6 +59,8 @@ def serve(
                 ports = room.serve(door.name)
                 reception = stack.enter_context(Reception(ports))
                 stack.callback(door.start(ports, reception))
+            if scrub_every:
+                stack.callback(_start_scrubbing(room.serve("scrub"), scrub_every, turn))
             gc.freeze()  # what is loaded by now stays; looking through it again and again would stop every door
             ready()
             stop.wait()
@@ -62,11 +71,12 @@ def serve(
             sys.stdout.write(f"{door.name} {door.where}\n")
         sys.stdout.flush()
 
-    try:
-        return run(work, processes, say)
-    finally:
-        for door in doors:
-            door.listener.close()
+    with TemporaryFile() as turn:
+        try:
+            return run(work, processes, say)
+        finally:
+            for door in doors:
+                door.listener.close()
 
 
 def pull(
@@ -105,8 +115,8 @@ def retrieve(
 ) -> int:
     """Write the current objects to files, as they were received and with everything that names the patient."""
     session: Session = context.obj
-    if level is Level.PATIENT:
-        raise Invalid("patients have no UID", "name studies, series or instances")
+    if level in (Level.PATIENT, Level.FILE):
+        raise Invalid("patients and image files have no UID", "name studies, series or instances")
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()):
         raise Invalid("the folder is not empty", "name a new one")
@@ -171,6 +181,30 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server(where[:2], family=family, backlog=128)
     except OSError:
         raise Unavailable("the address cannot be listened on", "choose another port, or end who has it") from None
+
+
+def _start_scrubbing(ports: Ports, hours: float, turn: IO[bytes]) -> Callable[[], None]:
+    """Scrub beside the listeners, in the one process that has the lock on `turn`; return what stops it."""
+    asked = threading.Event()
+
+    def has_turn() -> bool:
+        try:
+            fcntl.lockf(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the process has it until it ends
+        except OSError:
+            return False
+        return True
+
+    def complain(what: str) -> None:
+        sys.stderr.write(f"{what}\n")
+
+    thread = threading.Thread(target=keep_scrubbing, args=(ports, hours, asked.wait, has_turn, complain))
+    thread.start()
+
+    def stop() -> None:
+        asked.set()
+        thread.join()
+
+    return stop
 
 
 @contextmanager

@@ -71,6 +71,15 @@ def open_sealed(key: bytes, context: bytes, sealed: bytes | bytearray | memoryvi
     return b"".join(parts)
 
 
+def fits(key: bytes, context: bytes, header: bytes) -> bool:
+    """Say whether an object that begins with `header` (`HEADER` bytes) was sealed under this key and context."""
+    try:
+        _expand(key, context, header)
+    except (Corrupt, KeyGone):
+        return False
+    return True
+
+
 def sealed_size(plain: int) -> int:
     """Return how many bytes `plain` bytes take once sealed."""
     return HEADER + plain + TAG * (plain // CHUNK + 1)

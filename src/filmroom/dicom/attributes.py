@@ -1,15 +1,15 @@
 """The columns of the catalog: which attribute fills each, at which level, in which unit.
 
 This table is the whole vocabulary of queries. `dicom.parse` fills the columns that an attribute fills, as received, and
-`ingest.normalize` those that it reads out of them; `catalog.schema` makes columns of them, `catalog.query` allows nothing
-else, and docs/columns.md is generated from them. A column's name carries its unit.
+`ingest.normalize` those that it reads out of them, `ingest.accept` those of the level `file`; `catalog.schema` makes columns of them,
+`catalog.query` allows nothing else, and docs/columns.md is generated from them. A column's name carries its unit.
 Identifying columns are the clinical zone's and never leave with a snapshot.
 """
 
 from filmroom.records import Column, ColumnType, Level
 
 _TEXT, _INT, _REAL, _DATE = ColumnType.TEXT, ColumnType.INTEGER, ColumnType.REAL, ColumnType.DATE
-_PATIENT, _STUDY, _SERIES, _INSTANCE = Level.PATIENT, Level.STUDY, Level.SERIES, Level.INSTANCE
+_PATIENT, _STUDY, _SERIES, _INSTANCE, _FILE = Level
 
 COLUMNS: tuple[Column, ...] = (
     Column("patient_id", _PATIENT, _TEXT, "", "Patient ID as received; identifying", "PatientID"),
@@ -80,8 +80,30 @@ COLUMNS: tuple[Column, ...] = (
     Column("normalization", _INSTANCE, _INT, "", "version of the tables that it was normalised by", ""),
     Column("digest", _INSTANCE, _TEXT, "", "digest of the received bytes", ""),
     Column("pixel_digest", _INSTANCE, _TEXT, "", "digest of the encoded Pixel Data value", ""),
+    Column("damage", _INSTANCE, _TEXT, "", "gone or rotten, when its bytes were so at their last scrubbing", ""),
     Column("size_bytes", _INSTANCE, _INT, "B", "size as received", ""),
     Column("findings", _INSTANCE, _TEXT, "", "what was odd about it, as code:Attribute, with blanks between", ""),
+    Column("file_kind", _FILE, _TEXT, "", "nifti or slide", ""),
+    Column("file_format", _FILE, _TEXT, "", "NIfTI-1, NIfTI-2 (in gzip), Aperio SVS, OME-TIFF, TIFF ...", ""),
+    Column("file_name", _FILE, _TEXT, "", "name as received; identifying", ""),
+    Column("file_patient", _FILE, _TEXT, "", "whom its BIDS name is about, sub-...; identifying", ""),
+    Column("file_modality", _FILE, _TEXT, "", "Modality of its sidecar", ""),
+    Column("width", _FILE, _INT, "px", "size of the first dimension", ""),
+    Column("height", _FILE, _INT, "px", "size of the second dimension", ""),
+    Column("depth", _FILE, _INT, "px", "size of the third dimension of a volume", ""),
+    Column("volumes", _FILE, _INT, "", "product of a volume's further dimensions: times, directions", ""),
+    Column("channels", _FILE, _INT, "", "samples a pixel of a slide", ""),
+    Column("sample_type", _FILE, _TEXT, "", "int16, float32, uint8, rgb24 ...", ""),
+    Column("spacing_x_mm", _FILE, _REAL, "mm", "distance of pixels in the first dimension", ""),
+    Column("spacing_y_mm", _FILE, _REAL, "mm", "distance of pixels in the second dimension", ""),
+    Column("spacing_z_mm", _FILE, _REAL, "mm", "distance of pixels in the third dimension", ""),
+    Column("interval_s", _FILE, _REAL, "s", "time from one volume to the next", ""),
+    Column("pyramid_levels", _FILE, _INT, "", "directories of tiles in a slide", ""),
+    Column("magnification", _FILE, _REAL, "", "objective power of a slide", ""),
+    Column("file_sidecar", _FILE, _TEXT, "", "fields of its JSON sidecar; identifying", ""),
+    Column("file_digest", _FILE, _TEXT, "", "digest of the received bytes", ""),
+    Column("file_size_bytes", _FILE, _INT, "B", "size as received", ""),
+    Column("file_subject", _FILE, _TEXT, "", "the file's key name", ""),
     Column("subject", _PATIENT, _TEXT, "", "the patient's key name: a keyed hash, the same in the whole room", ""),
 )
 
@@ -94,3 +116,11 @@ UPPER = frozenset(
     }
 )
 """Columns of codes as received, which are kept in upper case."""
+
+
+def columns_of(level: Level) -> list[Column]:
+    """Return the columns that a row of `level` has: those of the level and of the levels above it."""
+    if level is Level.FILE:
+        return [column for column in COLUMNS if column.level is level]
+    order = list(Level)
+    return [column for column in COLUMNS if order.index(column.level) <= order.index(level)]

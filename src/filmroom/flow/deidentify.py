@@ -26,6 +26,8 @@ from filmroom.ports import Ports
 from filmroom.records import Copy, CopyState, Finding, Project, Reason, Severity, StoredInstance
 
 GROUP = 32
+REVIEW = "review/"
+"""Where copies wait for eyes in the clinical zone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,8 @@ def _make_all(ports: Ports, project: Project, profile: Profile, targets: Sequenc
     pseudonyms = Pseudonyms(ports.keys.pseudonym_key(project.name))
     for target in targets:
         try:
+            if target.damage:
+                raise Corrupt(f"object {target.digest} was {target.damage} when it was read back", "import it again")
             source = clinical.get_content(target.digest, target.subject)
         except (NotFound, KeyGone, Corrupt) as error:
             yield Made(
@@ -162,7 +166,7 @@ def in_words(findings: Sequence[Finding]) -> tuple[Reason, ...]:
 
 def review_name(zone: SealedZone, digest: Digest) -> str:
     """Return where a copy waits for eyes, in the clinical zone."""
-    return f"review/{zone.name_of(digest)}"
+    return f"{REVIEW}{zone.name_of(digest)}"
 
 
 def review_subject(copy: Copy) -> str:

@@ -31,6 +31,7 @@ _LEFT_OUT = {
     CopyState.REFUSED: "refused by de-identification",
     CopyState.FAILED: "not readable when it was to be de-identified",
 }
+_DAMAGED = "damaged in the clinical zone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +139,8 @@ def _resolve(tx: Transaction, ports: Ports, name: str, definition: Definition, w
     public_key = ports.keys.public_key()
     unfit = tx.wholeness.unfit(ports.clock.now() - ports.quiet)
     for digest, target in targets.items():
-        reason = why_not(unfit, target) or _why_not(copies.get(digest))
+        # What a damaged source gave cannot be made again, so a new version does without it.
+        reason = _DAMAGED if target.damage else why_not(unfit, target) or _why_not(copies.get(digest))
         if not reason:
             try:
                 pairs.append((target, verify.admit(copies[digest], public_key=public_key, profile=definition.profile)))

@@ -4,16 +4,21 @@ Interrupted, and run again, the same delivery finds what it had stored as duplic
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain, starmap
+from dataclasses import dataclass, field
+from itertools import chain, islice, product
 from pathlib import Path
 from types import MappingProxyType
 
+from filmroom.dicom.directory import read_directory
 from filmroom.errors import Invalid, NotFound
-from filmroom.flow.reception import GROUP_BYTES, GROUP_OBJECTS, Arrived, Receipt, Reception, Staged
-from filmroom.ids import Digest
+from filmroom.flow.reception import GROUP_BYTES, GROUP_OBJECTS, Arrived, Delivery, Receipt, Reception, Staged
 from filmroom.ingest import sources
+from filmroom.ingest.manifest import Manifest
+from filmroom.ingest.media import Medium
+from filmroom.ingest.sidecar import MAX_BYTES, sidecar_name, volume_names
+from filmroom.ingest.sniff import kind
 from filmroom.ports import Objects, Ports
-from filmroom.records import Reason
+from filmroom.records import Beside, Discrepancy, Reason
 
 _NO_BYTES = Reason("unreadable", "the source did not give its bytes")
 
@@ -31,17 +36,20 @@ def receive(
 
     Raises NotFound for a path that is not there, before anything is taken.
     """
-    announced = set(_read_manifest(manifest) if manifest else ())
+    announced = _Announced(_read_manifest(manifest) if manifest else Manifest(()))
     total = sources.count(paths) if not stores else None
     with Reception(ports) as reception:
         delivery = reception.open(source, expected=expect)
         with ports.progress.task("import", total) as advance:
-            arrivals = chain(_from_paths(paths), *starmap(_from_store, stores.items()))
-            for staged in _one_ahead(reception.stage(delivery, group) for group in _groups(arrivals)):
-                rows = reception.take_staged(staged)
-                announced.difference_update(row.digest for row in rows)
-                advance(len(rows))
-        return reception.finish(delivery, announced=frozenset(announced))
+            stored = (_from_store(*each, announced) for each in stores.items())
+            arrivals = chain(_from_paths(paths, announced), *stored)
+            for staged in _one_ahead(reception.stage(delivery, group) for group in in_groups(arrivals)):
+                advance(len(reception.take_staged(staged)))
+        return reception.finish(
+            delivery,
+            announced=announced.manifest.missing_digests(),
+            discrepancies=[*announced.manifest.discrepancies(), *_reconciled(ports, delivery, announced.media)],
+        )
 
 
 def _one_ahead(staged: Iterator[Staged]) -> Iterator[Staged]:
@@ -55,24 +63,66 @@ def _one_ahead(staged: Iterator[Staged]) -> Iterator[Staged]:
         yield before
 
 
-def _from_paths(paths: Sequence[Path]) -> Iterator[Arrived]:
+@dataclass(frozen=True, slots=True)
+class _Announced:
+    """What the sender says should come: a manifest, and the directories of media, which come among the objects."""
+
+    manifest: Manifest
+    media: list[Medium] = field(default_factory=list)
+
+    def look(
+        self, label: str, names: Sequence[str], data: bytes, sidecar: bytes, problem: Reason | None = None
+    ) -> Arrived:
+        """Compare an object with what was announced under its names."""
+        if kind(data) == "dicomdir":
+            self.media.append(Medium(label, read_directory(data)))
+        doubt = self.manifest.tick(names, data)
+        return Arrived(label, data, problem, doubt=doubt, beside=Beside(label, sidecar))
+
+
+def _from_paths(paths: Sequence[Path], announced: _Announced) -> Iterator[Arrived]:
     for arrival in sources.arrivals(paths):
-        problem = arrival.problem
-        if arrival.data is None and problem is None:
-            problem = _NO_BYTES
-        yield Arrived(arrival.name, arrival.data or b"", problem)
+        if arrival.data is None:
+            yield Arrived(arrival.name, b"", arrival.problem or _NO_BYTES)
+        else:
+            # A list is made beside the folder or in it: its names begin with the folder's or below it.
+            names = (arrival.name, arrival.name.partition("/")[2])
+            yield announced.look(arrival.name, names, arrival.data, arrival.sidecar, arrival.problem)
 
 
-def _from_store(location: str, store: Objects) -> Iterator[Arrived]:
+def _from_store(location: str, store: Objects, announced: _Announced) -> Iterator[Arrived]:
     """Yield every object of a store; archives in it are not opened."""
-    for name in sorted(store.names("")):
+    names = set(store.names(""))
+    for name in sorted(names):
+        label = f"{location.rstrip('/')}/{name}"
         try:
-            yield Arrived(f"{location.rstrip('/')}/{name}", store.get(name))
+            data = store.get(name)
+            beside = sidecar_name(name)
+            has_sidecar = beside in names and store.size(beside) <= MAX_BYTES
+            sidecar = store.get(beside) if beside is not None and has_sidecar else b""
         except NotFound:
-            yield Arrived(f"{location.rstrip('/')}/{name}", b"", _NO_BYTES)
+            yield Arrived(label, b"", _NO_BYTES)
+        else:
+            is_sidecar = kind(data) == "text" and not names.isdisjoint(volume_names(name))
+            yield announced.look(label, (label, name), data, sidecar, sources.SIDECAR if is_sidecar else None)
 
 
-def _groups(arrivals: Iterable[Arrived]) -> Iterator[list[Arrived]]:
+def _reconciled(ports: Ports, delivery: Delivery, media: Sequence[Medium]) -> Iterator[Discrepancy]:
+    """Compare what media say that they hold with the batch's ledger and the catalog."""
+    if not media:
+        return
+    with ports.catalog.read() as tx:
+        ledger = tx.batches.ledger(delivery.batch.id)
+        while rows := list(islice(ledger, GROUP_OBJECTS)):
+            known = tx.instances.some([row.digest for row in rows])
+            for medium, row in product(media, rows):
+                if medium.announces(row.name):
+                    medium.tick(row.name, known[row.digest].sop_uid if row.digest in known else "")
+    for medium in media:
+        yield from medium.discrepancies()
+
+
+def in_groups(arrivals: Iterable[Arrived]) -> Iterator[list[Arrived]]:
     """Hand arrivals on in groups that are small in number and in bytes."""
     group: list[Arrived] = []
     size = 0
@@ -86,12 +136,8 @@ def _groups(arrivals: Iterable[Arrived]) -> Iterator[list[Arrived]]:
         yield group
 
 
-def _read_manifest(path: Path) -> frozenset[Digest]:
-    """Read announced digests: `sha256sum` lines, or a digest a line."""
+def _read_manifest(path: Path) -> Manifest:
     try:
-        lines = path.read_text("utf-8").splitlines()
-        return frozenset(Digest.parse(line.split()[0]) for line in lines if line.strip())
-    except (OSError, UnicodeDecodeError, Invalid):
-        raise Invalid(
-            "the manifest cannot be read", "give a text file with a SHA-256 digest at each line's start"
-        ) from None
+        return Manifest.parse(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError):
+        raise Invalid("the manifest cannot be read", "give a text file as sha256sum prints it") from None

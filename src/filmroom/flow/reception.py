@@ -2,7 +2,8 @@
 
 Folder import, C-STORE and STOW-RS all hand their objects to one `Reception`. It takes them in groups: decide, seal and
 store the bytes durably, then write ledger rows, instances, cases and audit leaves in one transaction. Nobody is told that
-an object is in before that transaction is committed; what many senders bring at the same time shares it.
+an object is in before that transaction is committed; what many senders bring at the same time shares it. Bytes of an object that
+turned out to be damaged take its place.
 """
 
 import queue
@@ -20,20 +21,26 @@ from filmroom.dicom.part10 import split
 from filmroom.errors import FilmroomError, Unavailable
 from filmroom.flow import evidence
 from filmroom.flow.incomplete import judge_delivery
-from filmroom.flow.sealed import SealedZone, case_subject, patient_subject
+from filmroom.flow.sealed import SealedZone, case_subject, file_subject, patient_subject
 from filmroom.ids import Digest, Zone
-from filmroom.ingest.accept import accept
+from filmroom.ingest.accept import accept, may_be_file
 from filmroom.ports import Content, Ports, Transaction
 from filmroom.records import (
     Accepted,
     Batch,
+    Beside,
     Case,
     Conflict,
     Decision,
+    Discrepancy,
     Duplicate,
+    Filed,
+    Holding,
     Ignored,
+    ImageFile,
     Instance,
     InstanceState,
+    Kept,
     LedgerRow,
     Outcome,
     Permit,
@@ -58,7 +65,7 @@ class Receipt:
     """What came of a delivery: received = stored + duplicate + conflict + quarantined + ignored.
 
     `missing` are digests that the manifest announced and that did not come; `short` is how many objects fewer than
-    expected came.
+    expected came. `discrepancies` say what else the sender announced that is not what came.
     """
 
     batch: Batch
@@ -73,10 +80,11 @@ class Receipt:
     reasons: Mapping[str, int]
     missing: tuple[Digest, ...] = ()
     short: int = 0
+    discrepancies: tuple[Discrepancy, ...] = ()
 
     @property
     def is_complete(self) -> bool:
-        return not self.missing and not self.short
+        return not self.missing and not self.short and not any(each.is_lack for each in self.discrepancies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +92,16 @@ class Arrived:
     """One object at the door: its bytes, or why there are none.
 
     A door that made the file's header itself says the object's SOP Instance UID as `headed`: what is here already with
-    the same data set is then the same object, whatever its header says.
+    the same data set is then the same object, whatever its header says. `doubt` speaks against the bytes from outside.
+    A door that takes image files says what stands beside each object.
     """
 
     name: str = field(repr=False)
     data: Content = field(repr=False)
     problem: Reason | None = None
     headed: str = field(default="", repr=False)
+    doubt: Reason | None = None
+    beside: Beside | None = None
 
 
 @dataclass(slots=True)
@@ -107,7 +118,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """An object that was decided about, and how much of it there is."""
+    """An object that was decided about, how much of it there is, and the damaged object whose place it takes."""
 
     delivery: Delivery
     name: str = field(repr=False)
@@ -115,6 +126,7 @@ class _Taken:
     digest: Digest
     decision: Decision
     subject: str
+    mends: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +200,12 @@ class Reception:
 
     def stage(self, delivery: Delivery, group: Sequence[Arrived]) -> Staged:
         """Decide about a group, and begin to write its bytes; `take_staged` finishes it."""
-        taken = self._decide(delivery, group)
-        wanted = [(each, arrived) for each, arrived in zip(taken, group, strict=True) if _is_kept(each.decision)]
+        taken = self._mending(self._decide(delivery, group), group)
+        wanted = [
+            (each, arrived)
+            for each, arrived in zip(taken, group, strict=True)
+            if _is_kept(each.decision) or each.mends is not None
+        ]
         self._zone.ensure(each.subject for each, _ in wanted)
         if len(wanted) == 1:
             self._put(wanted[0][0], wanted[0][1].data)
@@ -202,15 +218,23 @@ class Reception:
         with self._turn:
             return self._catalog(taken)
 
-    def finish(self, delivery: Delivery, *, announced: frozenset[Digest] = frozenset()) -> Receipt:
+    def finish(
+        self,
+        delivery: Delivery,
+        *,
+        announced: frozenset[Digest] = frozenset(),
+        discrepancies: Sequence[Discrepancy] = (),
+    ) -> Receipt:
         """Close a delivery. `announced` are digests that should have come and did not."""
         ports, batch = self._ports, delivery.batch
         closed_at: datetime = ports.clock.now()
         with ports.catalog.write() as tx:
             tx.batches.close(batch.id, closed_at)
-            short = max(0, len(announced), (batch.expected or 0) - delivery.position)
+            lacking = sum(each.is_lack for each in discrepancies)
+            short = max(0, len(announced), lacking, (batch.expected or 0) - delivery.position)
             judge_delivery(tx, batch.id, closed_at, short=short)
-            outcome: dict[str, int | str] = {"state": "closed", **_counts(delivery.tally)}
+            codes = Counter(each.code for each in discrepancies)
+            outcome: dict[str, int | str] = {"state": "closed", **_counts(delivery.tally), **codes}
             evidence.record(tx, ports, delivery.permit, {"kind": "batch", "id": batch.id}, outcome)
         return Receipt(
             batch=replace(batch, closed_at=closed_at),
@@ -221,6 +245,7 @@ class Reception:
             reasons=dict(sorted(delivery.reasons.items())),
             missing=tuple(sorted(announced)),
             short=max(0, (batch.expected or 0) - delivery.position),
+            discrepancies=tuple(sorted(discrepancies)),
         )
 
     def _serve(self) -> None:
@@ -264,6 +289,9 @@ class Reception:
         digests = [_digest(arrived.data) for arrived in group]
         with self._ports.catalog.read() as tx:
             here = tx.instances.known([digest for digest, each in zip(digests, group, strict=True) if not each.headed])
+            here |= tx.files.known(
+                [digest for digest, each in zip(digests, group, strict=True) if each.beside and may_be_file(each.data)]
+            )
             standing = tx.instances.revisions([each.headed for each in group if each.headed])
         taken = []
         for digest, arrived in zip(digests, group, strict=True):
@@ -274,7 +302,9 @@ class Reception:
                 digest, size = revision.digest, revision.size_bytes
                 decision = Duplicate(digest)
             else:
-                decision = accept(arrived.data, digest, is_here=digest in here)
+                decision = accept(
+                    arrived.data, digest, is_here=digest in here, doubt=arrived.doubt, beside=arrived.beside
+                )
             subject = _subject(self._ports, decision)
             taken.append(_Taken(delivery, arrived.name, size, digest, decision, subject))
         erased = self._zone.erased(each.subject for each in taken if _is_kept(each.decision))
@@ -303,9 +333,27 @@ class Reception:
         same_syntax = theirs.syntax in ("", ours.syntax)
         return same_syntax and memoryview(standing)[theirs.start :] == memoryview(data)[ours.start :]
 
+    def _mending(self, taken: Sequence[_Taken], group: Sequence[Arrived]) -> list[_Taken]:
+        """Note which of these are the very bytes of an object that is damaged where it lies."""
+        known = [each.digest for each in taken if isinstance(each.decision, Duplicate | Quarantined)]
+        with self._ports.catalog.read() as tx:
+            damaged = {kept.digest: kept for kept in tx.custody.damaged(known)} if known else {}
+        if not damaged:
+            return list(taken)
+        erased = self._zone.erased(kept.subject for kept in damaged.values())
+        mendable = {digest: kept for digest, kept in damaged.items() if kept.subject not in erased}
+        return [
+            replace(each, mends=kept, subject=kept.subject)
+            if (kept := mendable.get(each.digest)) is not None and _digest(arrived.data) == each.digest
+            else each
+            for each, arrived in zip(taken, group, strict=True)
+        ]
+
     def _put(self, taken: _Taken, data: Content) -> None:
-        below = QUARANTINE if isinstance(taken.decision, Quarantined) else ""
-        name = f"{below}{self._zone.name_of(taken.digest)}"
+        is_case = (
+            isinstance(taken.decision, Quarantined) if taken.mends is None else taken.mends.holding is Holding.CASE
+        )
+        name = f"{QUARANTINE if is_case else ''}{self._zone.name_of(taken.digest)}"
         if isinstance(data, bytes):
             self._zone.put(name, taken.subject, data)
         else:
@@ -316,6 +364,9 @@ class Reception:
         with self._ports.catalog.write() as tx:
             lines = _numbered(_settle(tx, taken))
             rows = _catalog(self._ports, tx, lines)
+            tx.custody.note(
+                [replace(each.mends, damage=None) for each in taken if each.mends is not None], self._ports.clock.now()
+            )
             by_batch: dict[str, tuple[Delivery, list[LedgerRow]]] = {}
             for (_, each), row in zip(lines, rows, strict=True):
                 by_batch.setdefault(each.delivery.batch.id, (each.delivery, []))[1].append(row)
@@ -332,7 +383,7 @@ class Reception:
 
 
 def _is_kept(decision: Decision) -> bool:
-    return isinstance(decision, Accepted | Quarantined)
+    return isinstance(decision, Accepted | Filed | Quarantined)
 
 
 def _digest(data: Content) -> Digest:
@@ -340,7 +391,7 @@ def _digest(data: Content) -> Digest:
 
 
 def _instance(decision: Decision) -> Instance | None:
-    return None if isinstance(decision, Duplicate | Ignored) else decision.instance
+    return None if isinstance(decision, Filed | Duplicate | Ignored) else decision.instance
 
 
 def _numbered(taken: Sequence[_Taken]) -> list[tuple[int, _Taken]]:
@@ -357,6 +408,7 @@ def _settle(tx: Transaction, taken: Sequence[_Taken]) -> list[_Taken]:
     """Settle, now that nobody else can write, what other writers and this very group brought before."""
     accepted = [each.decision.instance for each in taken if isinstance(each.decision, Accepted)]
     here, current = tx.instances.standing(accepted)
+    here |= tx.files.known([each.digest for each in taken if isinstance(each.decision, Filed)])
     settled = []
     for each in taken:
         decision = each.decision
@@ -368,6 +420,10 @@ def _settle(tx: Transaction, taken: Sequence[_Taken]) -> list[_Taken]:
                 here.add(instance.digest)
                 if current.setdefault(instance.sop_uid, instance.digest) != instance.digest:
                     decision = Conflict(instance)
+        elif isinstance(decision, Filed):
+            if each.digest in here:
+                decision = Duplicate(each.digest)
+            here.add(each.digest)
         settled.append(replace(each, decision=decision))
     return settled
 
@@ -376,6 +432,7 @@ def _catalog(ports: Ports, tx: Transaction, lines: Sequence[tuple[int, _Taken]])
     """Write instances and cases, and return the ledger's rows."""
     rows: list[LedgerRow] = []
     instances: list[tuple[Instance, str, str, InstanceState]] = []
+    files: list[tuple[ImageFile, str, str]] = []
     cases: list[Case] = []
     for position, each in lines:
         outcome, reasons = _verdict(each.decision)
@@ -393,6 +450,8 @@ def _catalog(ports: Ports, tx: Transaction, lines: Sequence[tuple[int, _Taken]])
         match each.decision:
             case Accepted(instance):
                 instances.append((instance, subject, batch, InstanceState.CURRENT))
+            case Filed(file):
+                files.append((file, subject, batch))
             case Conflict(instance):
                 instances.append((instance, subject, batch, InstanceState.CONFLICT))
                 cases.append(_case(ports, each, reasons, instance))
@@ -401,6 +460,7 @@ def _catalog(ports: Ports, tx: Transaction, lines: Sequence[tuple[int, _Taken]])
             case Duplicate() | Ignored():
                 pass
     tx.instances.add(instances)
+    tx.files.add(files)
     standing = tx.cases.known([case.digest for case in cases]) if cases else set()
     for case in cases:
         if case.digest not in standing:
@@ -424,7 +484,7 @@ def _case(ports: Ports, taken: _Taken, reasons: tuple[Reason, ...], instance: In
 
 def _verdict(decision: Decision) -> tuple[Outcome, tuple[Reason, ...]]:
     match decision:
-        case Accepted():
+        case Accepted() | Filed():
             return Outcome.STORED, ()
         case Duplicate():
             return Outcome.DUPLICATE, ()
@@ -441,6 +501,8 @@ def _subject(ports: Ports, decision: Decision) -> str:
     match decision:
         case Accepted(instance) | Conflict(instance):
             return patient_subject(ports, instance.issuer, instance.patient_id, instance.study_uid)
+        case Filed(file):
+            return file_subject(ports, file.digest)
         case Quarantined(digest, _, _) | Ignored(digest, _) | Duplicate(digest):
             return case_subject(ports, digest)
 

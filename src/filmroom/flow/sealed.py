@@ -28,6 +28,15 @@ def case_subject(ports: Ports, digest: Digest) -> str:
     return f"case/{derive.keyed(ports.keys.derive(Zone.CLINICAL, 'cases'), digest.hex).hex()[:32]}"
 
 
+def file_subject(ports: Ports, digest: Digest) -> str:
+    """Return the name of an image file's key: one for each file, for nothing proves that two are about one person.
+
+    A BIDS label such as sub-01 names somebody else in each data set. Two people under one key could only be erased
+    together; one person's files under several keys are found by `file_patient` and erased one by one.
+    """
+    return f"file/{derive.keyed(ports.keys.derive(Zone.CLINICAL, 'files'), digest.hex).hex()[:32]}"
+
+
 def project_subject(project: str, pseudonym: str = "") -> str:
     """Return the name of a project's own key, or of its key for one patient."""
     return f"project/{project}/{pseudonym}" if pseudonym else f"project/{project}"

@@ -18,7 +18,7 @@ from filmroom.govern import lineage
 from filmroom.govern.lineage import Direction, Edge, Graph, Node
 from filmroom.ids import Digest, Versioned
 from filmroom.ports import Ports, Transaction
-from filmroom.records import Copy, LeaseRecord, Level, Model, Snapshot, StoredInstance
+from filmroom.records import Copy, LeaseRecord, Level, Model, Snapshot, StoredFile, StoredInstance
 
 T = TypeVar("T")
 
@@ -58,6 +58,7 @@ class _Start:
     node: Node
     snapshots: tuple[Versioned, ...]
     instances: tuple[StoredInstance, ...] | None = None
+    files: tuple[StoredFile, ...] = ()
 
 
 def trace(ports: Ports, name: str, *, forward: bool = True, backward: bool = True) -> Trace:
@@ -73,6 +74,8 @@ def trace(ports: Ports, name: str, *, forward: bool = True, backward: bool = Tru
         for ref in start.snapshots:
             story.tell_snapshot(tx.snapshots.get(ref), start.instances)
         story.tell_instances(start.instances or ())
+        for file in start.files:
+            story.tell_file(file)
         if start.node not in story.nodes:
             story.nodes.append(start.node)
         answers = story.answers
@@ -142,6 +145,11 @@ class _Story:
             if copy.digest is not None:
                 self._edge(nodes[copy.source], _copy_node(copy), "deidentify")
 
+    def tell_file(self, file: StoredFile) -> None:
+        """Tell which delivery brought an image file; nothing is made of it yet."""
+        batch = self._tx.batches.get(file.batch)
+        self._edge(Node(f"batch:{batch.id}", "batch", f"delivery of {batch.source}"), _file_node(file), "import")
+
     def _tell_source(self, instance: StoredInstance) -> Node:
         node = _instance_node(instance)
         patient, study, series = (_level_node(level, instance) for level in (Level.PATIENT, Level.STUDY, Level.SERIES))
@@ -201,6 +209,7 @@ def _find(tx: Transaction, name: str) -> _Start:
         "model": _find_model,
         "shardset": _find_shardset,
         "instance": _find_instance,
+        "file": _find_file,
         "patient": lambda tx, text: _find_level(tx, Level.PATIENT, text),
         "study": lambda tx, text: _find_level(tx, Level.STUDY, text),
         "series": lambda tx, text: _find_level(tx, Level.SERIES, text),
@@ -256,6 +265,12 @@ def _find_instance(tx: Transaction, text: str) -> _Start | None:
     return _Start(_instance_node(found[0]), _snapshots_of(tx, found[:1]), tuple(found[:1])) if found else None
 
 
+def _find_file(tx: Transaction, text: str) -> _Start | None:
+    digest = _digest(text)
+    file = _or_none(lambda: tx.files.get(digest)) if digest else None
+    return _Start(_file_node(file), (), files=(file,)) if file else None
+
+
 def _find_level(tx: Transaction, level: Level, text: str) -> _Start | None:
     found = tx.instances.find(level, text)
     if not found:
@@ -289,6 +304,10 @@ def _model_node(model: Model) -> Node:
 
 def _copy_node(copy: Copy) -> Node:
     return Node(f"copy:{copy.digest}", "copy", f"{copy.modality} copy for {copy.project}")
+
+
+def _file_node(file: StoredFile) -> Node:
+    return Node(f"file:{file.digest}", "file", f"{file.kind} file")
 
 
 def _lease_node(lease: LeaseRecord) -> Node:

@@ -14,13 +14,15 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from filmroom.errors import NotFound, Refused
+from filmroom.ingest.sidecar import MAX_BYTES as SIDECAR_BYTES
+from filmroom.ingest.sidecar import sidecar_name, volume_names
 from filmroom.ingest.sniff import HEAD_BYTES, kind
 from filmroom.records import Reason
 
@@ -42,6 +44,8 @@ _BROKEN = (
 _STEP = 1 << 20
 
 _MEMBER_BROKEN = Reason("archive-member-broken", "the member cannot be unpacked, or its checksum differs")
+SIDECAR = Reason("sidecar", "describes the volume beside it, whose row in the catalog has its fields")
+
 _BOMB = Reason("archive-bomb", "the archive unpacks to far more than its size; the rest of it was left alone")
 
 
@@ -62,11 +66,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One received object: what the sender calls it, which can be a patient's name, and its bytes or why there are none."""
+    """One received object: what the sender calls it, which can be a patient's name, its bytes, and its sidecar's; or why
+    there are none.
+    """
 
     name: str = field(repr=False)
     data: bytes | None = field(repr=False)
     problem: Reason | None = None
+    sidecar: bytes = field(default=b"", repr=False)
 
 
 @dataclass(slots=True)
@@ -101,7 +108,7 @@ def arrivals(paths: Sequence[Path], limits: Limits | None = None) -> Iterator[Ar
 def count(paths: Sequence[Path]) -> int:
     """Return the number of files at `paths`, for progress; an archive counts as one. Raises NotFound."""
     _must_exist(paths)
-    return sum(1 for path in paths for _ in _files(path))
+    return sum(sum(len(files) for _, _, files in os.walk(path)) if path.is_dir() else 1 for path in paths)
 
 
 def _arrivals(paths: Sequence[Path], limits: Limits) -> Iterator[Arrival]:
@@ -173,9 +180,25 @@ def _file(path: Path, name: str, limits: Limits) -> Iterator[Arrival]:
             elif size > limits.object_bytes:
                 yield Arrival(name, None, _too_large(size, limits))
             else:
-                yield Arrival(name, stream.read())
+                data = stream.read()
+                if what == "text" and any(path.with_name(each).is_file() for each in volume_names(path.name)):
+                    yield Arrival(name, data, SIDECAR)
+                else:
+                    yield Arrival(name, data, sidecar=_beside(path))
     except OSError:
         yield Arrival(name, None, Reason("file-unreadable", "the file cannot be read to its end"))
+
+
+def _beside(path: Path) -> bytes:
+    """Return the sidecar that lies beside a volume, b"" where there is none that can be read."""
+    name = sidecar_name(path.name)
+    found = None if name is None else path.with_name(name)
+    try:
+        if found is None or found.is_symlink() or not found.is_file() or found.stat().st_size > SIDECAR_BYTES:
+            return b""
+        return found.read_bytes()
+    except OSError:
+        return b""
 
 
 def _too_large(size: int, limits: Limits) -> Reason:
@@ -201,6 +224,7 @@ def _zip(stream: IO[bytes], name: str, size: int, limits: Limits) -> Iterator[Ar
         return
     left = limits.inflated(size)
     members = [member for member in archive.infolist() if not member.is_dir()]
+    names = archive.NameToInfo
     for member in members[: limits.members]:
         label = f"{name}/{_label(member.filename)}"
         if member.flag_bits & 1:
@@ -214,7 +238,14 @@ def _zip(stream: IO[bytes], name: str, size: int, limits: Limits) -> Iterator[Ar
         if left < 0:
             yield Arrival(label, None, _BOMB)
             return
-        yield Arrival(label, data, None if data is not None else _MEMBER_BROKEN)
+        if data is None:
+            yield Arrival(label, None, _MEMBER_BROKEN)
+        elif any(each in names for each in volume_names(member.filename)) and kind(data[:HEAD_BYTES]) == "text":
+            yield Arrival(label, data, SIDECAR)
+        else:
+            sidecar, cost = _packed_beside(archive, member.filename, names)
+            left -= cost
+            yield Arrival(label, data, sidecar=sidecar)
     if len(members) > limits.members:
         yield Arrival(name, None, _too_many(len(members), limits))
 
@@ -234,6 +265,15 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> t
     except _BROKEN:
         return None, min(size + _STEP, member.file_size)
     return b"".join(parts), size
+
+
+def _packed_beside(archive: zipfile.ZipFile, name: str, names: Mapping[str, zipfile.ZipInfo]) -> tuple[bytes, int]:
+    """Return the sidecar of a member, b"" for none that can be read, and how many bytes were unpacked for it."""
+    member = names.get(sidecar_name(name) or "")
+    if member is None or member.flag_bits & 1 or member.file_size > SIDECAR_BYTES:
+        return b"", 0
+    sidecar, cost = _unpacked(archive, member, SIDECAR_BYTES)
+    return sidecar or b"", cost
 
 
 def _too_many(found: int, limits: Limits) -> Reason:

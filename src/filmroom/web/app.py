@@ -107,7 +107,8 @@ class _Door:
         if kind is None:
             raise errors.not_acceptable(" or ".join(offers))
         boundary = stow.boundary_of(request.headers.get("content-type", ""))
-        store = stow.Store(self._reception, self._visits, self._gather, study, self._limits, self._storing)
+        md5 = request.headers.get("content-md5", "")
+        store = stow.Store(self._reception, self._visits, self._gather, study, self._limits, self._storing, md5=md5)
         body = self._body(request)
         try:
             if boundary:

@@ -3,7 +3,8 @@
 Requests that follow each other are one delivery (`flow.visits`). A part is in memory until the reception has made it durable; how
 many are is bounded, so that memory depends neither on the number of parts nor on the length of the request. What was
 whole before a client went away, or before the body turned out to be broken, is in the room like anything else; what was
-not whole is not. Nothing is said to be stored before it is durable.
+not whole is not. Nothing is said to be stored before it is durable. A Content-MD5 (RFC 1864) may come with each part, and with
+the request: there it is known too late to turn parts away, so the answer is 400, and a row of the ledger says why.
 
 | what became of a part                     | in the answer           | reason                                           |
 |-------------------------------------------|-------------------------|--------------------------------------------------|
@@ -12,13 +13,16 @@ not whole is not. Nothing is said to be stored before it is durable.
 | quarantined: kept until somebody decides  | Failed SOP Sequence     | C000 cannot be understood, A900 contradictory    |
 | ignored: no DICOM object                  | Other Failures Sequence | C000                                             |
 | of another study than the path says       | Failed SOP Sequence     | A901, not kept                                   |
+| not what its Content-MD5 says             | Failed SOP Sequence     | C000, not kept: send it again                    |
 | over the size limit                       | Other Failures Sequence | A700, not kept                                   |
 | the catalog or a store does not answer    | Failed SOP Sequence     | A700, not kept: send it again                    |
 | anything else that filmroom refuses       | Failed SOP Sequence     | 0110, not kept                                   |
 """
 
 import asyncio
+import base64
 import functools
+import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
@@ -32,6 +36,7 @@ from filmroom.errors import Denied, FilmroomError, Invalid, Unavailable
 from filmroom.flow.gather import Gathering
 from filmroom.flow.reception import Arrived, Reception
 from filmroom.flow.visits import Visits
+from filmroom.ports import Content
 from filmroom.records import LedgerRow, Outcome, Reason
 from filmroom.web import media, multipart
 from filmroom.web.errors import HttpError
@@ -39,6 +44,7 @@ from filmroom.web.errors import HttpError
 UNDERSTOOD_NOT, CONTRADICTORY, OTHER_STUDY = 0xC000, 0xA900, 0xA901
 NO_ROOM, PROCESSING, KEPT_BESIDE = 0xA700, 0x0110, 0xB000
 
+_OTHER_REQUEST = Reason("checksum-mismatch", "the request is not what its Content-MD5 says; its parts were dealt with")
 _CONTRADICTIONS = ("meta-contradicts", "pixels-", "dimensions-", "transfer-syntax-")
 
 
@@ -68,6 +74,7 @@ class _Part:
 
     number: int
     is_dicom: bool
+    md5: str
     data: Gathering
     is_too_large: bool = False
     has_no_room: bool = False
@@ -84,7 +91,11 @@ class Store:
         study: str,
         limits: Limits,
         threads: CapacityLimiter,
+        *,
+        md5: str = "",
     ) -> None:
+        """`md5` is the request's Content-MD5, "" without one."""
+        self._md5 = md5
         self._reception = reception
         self._gather = gather
         self._visits = visits
@@ -96,15 +107,22 @@ class Store:
         self._count = 0
 
     async def take_parts(self, body: AsyncIterator[bytes], boundary: str) -> None:
-        """Take in a multipart body. Raises Invalid when it is broken, with what was whole before it taken in."""
+        """Take in a multipart body.
+
+        Raises Invalid when it is broken or not what its checksum says, with what was whole before taken in.
+        """
         parser = multipart.Parser(boundary)
+        checksum = hashlib.md5(usedforsecurity=False)
         part: _Part | None = None
         try:
             async for chunk in body:
+                if self._md5:
+                    checksum.update(chunk)
                 for event in parser.receive(chunk):
                     match event:
                         case multipart.PartBegins(headers):
-                            part = self._begin(headers.get("content-type", media.DICOM))
+                            content_type = headers.get("content-type", media.DICOM)
+                            part = self._begin(content_type, headers.get("content-md5", ""))
                         case multipart.PartData(data):
                             assert part is not None
                             self._grow(part, data)
@@ -116,10 +134,14 @@ class Store:
         finally:
             if part is not None:
                 part.data.close()
+        if self._md5 and not _is_md5(self._md5, checksum.digest()):
+            work = functools.partial(_tell_of_other_request, self._reception, self._visits)
+            await to_thread.run_sync(work, limiter=self._threads)
+            raise Invalid("the request is not what its Content-MD5 says", "send it again: what is in already counts")
 
     async def take_single(self, body: AsyncIterator[bytes]) -> None:
         """Take in a body that is one object."""
-        part = self._begin(media.DICOM)
+        part = self._begin(media.DICOM, self._md5)
         try:
             async for chunk in body:
                 self._grow(part, chunk)
@@ -136,13 +158,13 @@ class Store:
                 raise problem
         return [self._answers[number] for number in sorted(self._answers)]
 
-    def _begin(self, content_type: str) -> _Part:
+    def _begin(self, content_type: str, md5: str) -> _Part:
         self._count += 1
         try:
             is_dicom = media.parse_media(content_type).name in (media.DICOM, media.OCTETS)
         except Invalid:
             is_dicom = False
-        return _Part(self._count, is_dicom, self._gather())
+        return _Part(self._count, is_dicom, md5, self._gather())
 
     def _grow(self, part: _Part, data: bytes) -> None:
         if part.is_too_large or part.has_no_room:
@@ -172,6 +194,26 @@ class Store:
             part.data.close()
 
 
+def _is_md5(header: str, digest: bytes) -> bool:
+    """Say whether a Content-MD5 header means this digest; one that cannot be read does not."""
+    try:
+        return base64.b64decode(header.strip(), validate=True) == digest
+    except ValueError:
+        return False
+
+
+def _md5(data: Content) -> bytes:
+    checksum = hashlib.md5(usedforsecurity=False)
+    for piece in [data] if isinstance(data, bytes) else data.pieces():
+        checksum.update(piece)
+    return checksum.digest()
+
+
+def _tell_of_other_request(reception: Reception, visits: Visits) -> None:
+    with visits.visit() as delivery:
+        reception.take(delivery, Arrived("request", b"", _OTHER_REQUEST))
+
+
 def _take(reception: Reception, visits: Visits, part: _Part, study: str) -> Answered:
     """Hand one part to the reception, and say what became of it."""
     name, problem, failure = f"part {part.number}", None, 0
@@ -183,6 +225,9 @@ def _take(reception: Reception, visits: Visits, part: _Part, study: str) -> Answ
         problem, failure = Reason("too-large", "over the size limit of this door"), NO_ROOM
     elif not part.is_dicom:
         problem, failure = Reason("not-dicom:part", "the part says that it is no application/dicom"), UNDERSTOOD_NOT
+    elif part.md5 and not _is_md5(part.md5, _md5(data)):
+        who = identity.identify(data)
+        problem, failure = Reason("checksum-mismatch", "not the bytes that Content-MD5 says"), UNDERSTOOD_NOT
     elif study:
         who = identity.identify(data)
         if who.study_uid and who.study_uid != study:

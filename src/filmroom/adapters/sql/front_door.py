@@ -44,6 +44,10 @@ class SqlDataKeys:
             for row in _KEYS[zone].rows(self._connection, subjects)
         }
 
+    def all(self, zone: Zone) -> Iterator[WrappedKey]:
+        for row in stream(self._connection, select(data_key).where(data_key.c.zone == zone)):
+            yield WrappedKey(zone=row.zone, subject=row.subject, wrapped=row.wrapped)
+
 
 class SqlBatches:
     """Implements `ports.Batches`."""
@@ -133,7 +137,7 @@ def _ledger_row(row: Row[*tuple[Any, ...]]) -> LedgerRow:
 
 
 def _case(row: dict[str, Any]) -> Case:
-    del row["pk"], row["series_uid"]
+    del row["pk"], row["series_uid"], row["checked_at"], row["damage"]
     documents = {"reasons": reasons_from(row["reasons"]), "instance": instance_from(row["instance"])}
     return Case(**{**row, **documents})
 

@@ -11,13 +11,14 @@ from filmroom.catalog.query import compile_query, compile_where, entity_order, e
 from filmroom.catalog.schema import TABLES, patient, series, study
 from filmroom.catalog.schema import instance as instance_table
 from filmroom.catalog.types import fit, storable
-from filmroom.dicom.attributes import COLUMNS
+from filmroom.dicom.attributes import columns_of
 from filmroom.ids import Digest
 from filmroom.records import Instance, InstanceState, Level, StoredInstance, Value
 
 _Key = tuple[int, str]
 """What names an entity: its parent's surrogate key (0 for a patient) and its name below it."""
 
+_COLUMNS = columns_of(Level.INSTANCE)
 _NAMES = {Level.PATIENT: "subject", Level.STUDY: "study_uid", Level.SERIES: "series_uid"}
 
 
@@ -112,7 +113,7 @@ class SqlInstances:
 
     def completeness(self) -> list[tuple[str, str, int, int]]:
         modality = func.coalesce(series.c.modality, "").label("modality_or_none")
-        counts = [func.count(TABLES[column.level].c[column.name]) for column in COLUMNS]
+        counts = [func.count(TABLES[column.level].c[column.name]) for column in _COLUMNS]
         statement = (
             select(modality, func.count(), *counts)
             .select_from(everything())
@@ -123,7 +124,7 @@ class SqlInstances:
         return [
             (name, column.name, filled, instances)
             for name, instances, *counted in self._connection.execute(statement)
-            for column, filled in zip(COLUMNS, counted, strict=True)
+            for column, filled in zip(_COLUMNS, counted, strict=True)
         ]
 
     def _standing(self, values: Sequence[Mapping[str, Value]]) -> dict[Level, dict[_Key, dict[str, Any]]]:
@@ -214,16 +215,16 @@ def _values(instance: Instance, subject: str) -> dict[str, Value]:
         "size_bytes": instance.size_bytes,
         "findings": " ".join(f"{each.code}:{each.place}".rstrip(":") for each in instance.findings) or None,
     }
-    return {column.name: fit(column, own.get(column.name, instance.values.get(column.name))) for column in COLUMNS}
+    return {column.name: fit(column, own.get(column.name, instance.values.get(column.name))) for column in _COLUMNS}
 
 
 def _at(level: Level, values: Mapping[str, Value]) -> dict[str, Value]:
-    return {column.name: values[column.name] for column in COLUMNS if column.level == level}
+    return {column.name: values[column.name] for column in _COLUMNS if column.level == level}
 
 
 def _stored() -> Select[*tuple[Any, ...]]:
     return select(
-        *instance_table.c["digest", "size_bytes", "sop_uid", "sop_class", "transfer_syntax", "state"],
+        *instance_table.c["digest", "size_bytes", "sop_uid", "sop_class", "transfer_syntax", "state", "damage"],
         patient.c.subject,
         study.c.study_uid,
         *series.c["series_uid", "modality"],
@@ -242,6 +243,7 @@ def _record(row: Row[*tuple[Any, ...]]) -> StoredInstance:
         transfer_syntax=row.transfer_syntax,
         modality=row.modality or "",
         state=row.state,
+        damage=row.damage,
     )
 
 

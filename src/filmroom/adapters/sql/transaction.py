@@ -3,6 +3,8 @@
 from sqlalchemy import Connection
 
 from filmroom.adapters.sql.access import SqlAccess
+from filmroom.adapters.sql.custody import SqlCustody
+from filmroom.adapters.sql.files import SqlFiles
 from filmroom.adapters.sql.front_door import SqlBatches, SqlCases, SqlDataKeys
 from filmroom.adapters.sql.instances import SqlInstances
 from filmroom.adapters.sql.log import SqlLog
@@ -20,6 +22,8 @@ class SqlTransaction:
         self.cases = SqlCases(connection)
         self.instances = SqlInstances(connection)
         self.wholeness = SqlWholeness(connection)
+        self.files = SqlFiles(connection)
+        self.custody = SqlCustody(connection)
         self.projects = SqlProjects(connection)
         self.copies = SqlCopies(connection)
         self.labels = SqlLabels(connection)

@@ -119,6 +119,7 @@ def _hierarchy() -> None:
         sa.Column("series_pk", KEY, nullable=False),
         sa.Column("batch", TEXT, nullable=False),
         sa.Column("state", TEXT, nullable=False),
+        sa.Column("checked_at", TEXT),
         sa.Column("sop_uid", TEXT, nullable=False),
         sa.Column("sop_class", TEXT, nullable=False),
         sa.Column("transfer_syntax", TEXT),
@@ -139,6 +140,7 @@ def _hierarchy() -> None:
         sa.Column("normalization", INTEGER),
         sa.Column("digest", TEXT, nullable=False),
         sa.Column("pixel_digest", TEXT),
+        sa.Column("damage", TEXT),
         sa.Column("size_bytes", INTEGER, nullable=False),
         sa.Column("findings", TEXT),
         sa.ForeignKeyConstraint(["batch"], ["batch.id"], name="fk_instance_batch"),
@@ -146,12 +148,50 @@ def _hierarchy() -> None:
         sa.PrimaryKeyConstraint("pk", name="pk_instance"),
         sa.UniqueConstraint("digest", name="uq_instance_digest"),
     )
+    op.create_index("ix_instance_checked_at", "instance", ["checked_at"])
     op.create_index("ix_instance_series_pk_state", "instance", ["series_pk", "state"])
     op.create_index("ix_instance_sop_uid_state", "instance", ["sop_uid", "state"])
     current = sa.text("state = 'current'")
     op.create_index(
         "uq_instance_current", "instance", ["sop_uid"], unique=True, sqlite_where=current, postgresql_where=current
     )
+    _image_files()
+
+
+def _image_files() -> None:
+    op.create_table(
+        "image_file",
+        sa.Column("pk", KEY, nullable=False),
+        sa.Column("batch", TEXT, nullable=False),
+        sa.Column("findings", TEXT, nullable=False),
+        sa.Column("checked_at", TEXT),
+        sa.Column("damage", TEXT),
+        sa.Column("file_kind", TEXT, nullable=False),
+        sa.Column("file_format", TEXT),
+        sa.Column("file_name", TEXT),
+        sa.Column("file_patient", TEXT),
+        sa.Column("file_modality", TEXT),
+        sa.Column("width", INTEGER),
+        sa.Column("height", INTEGER),
+        sa.Column("depth", INTEGER),
+        sa.Column("volumes", INTEGER),
+        sa.Column("channels", INTEGER),
+        sa.Column("sample_type", TEXT),
+        sa.Column("spacing_x_mm", sa.Double()),
+        sa.Column("spacing_y_mm", sa.Double()),
+        sa.Column("spacing_z_mm", sa.Double()),
+        sa.Column("interval_s", sa.Double()),
+        sa.Column("pyramid_levels", INTEGER),
+        sa.Column("magnification", sa.Double()),
+        sa.Column("file_sidecar", TEXT),
+        sa.Column("file_digest", TEXT, nullable=False),
+        sa.Column("file_size_bytes", INTEGER, nullable=False),
+        sa.Column("file_subject", TEXT, nullable=False),
+        sa.ForeignKeyConstraint(["batch"], ["batch.id"], name="fk_image_file_batch"),
+        sa.PrimaryKeyConstraint("pk", name="pk_image_file"),
+        sa.UniqueConstraint("file_digest", name="uq_image_file_file_digest"),
+    )
+    op.create_index("ix_image_file_checked_at", "image_file", ["checked_at"])
 
 
 def _front_door() -> None:
@@ -186,11 +226,14 @@ def _front_door() -> None:
         sa.Column("decided_by", TEXT),
         sa.Column("decided_at", TEXT),
         sa.Column("why", TEXT),
+        sa.Column("checked_at", TEXT),
+        sa.Column("damage", TEXT),
         sa.ForeignKeyConstraint(["batch"], ["batch.id"], name="fk_quarantine_case_batch"),
         sa.PrimaryKeyConstraint("pk", name="pk_quarantine_case"),
         sa.UniqueConstraint("id", name="uq_quarantine_case_id"),
     )
     op.create_index("ix_quarantine_case_batch", "quarantine_case", ["batch"])
+    op.create_index("ix_quarantine_case_checked_at", "quarantine_case", ["checked_at"])
     op.create_index("ix_quarantine_case_digest", "quarantine_case", ["digest"])
     op.create_index("ix_quarantine_case_series_uid", "quarantine_case", ["series_uid"])
     op.create_index("ix_quarantine_case_state", "quarantine_case", ["state"])

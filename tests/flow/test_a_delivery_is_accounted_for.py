@@ -12,6 +12,7 @@ import pytest
 
 from filmroom.errors import NotFound
 from filmroom.flow.reception import GROUP_OBJECTS
+from filmroom.flow.sealed import SealedZone
 from filmroom.ids import Digest, Zone
 from filmroom.ports import Objects
 from filmroom.records import CaseState, InstanceState, Outcome
@@ -45,8 +46,6 @@ def test_what_was_stored_comes_back_byte_for_byte_and_lies_sealed(world, make_ct
     assert b"Planted" not in data and Digest.of(image).hex not in name
     with world.ports.catalog.read() as tx:
         stored = tx.instances.get(Digest.of(image))
-    from filmroom.flow.sealed import SealedZone
-
     assert SealedZone(world.ports, Zone.CLINICAL).get_content(stored.digest, stored.subject) == image
 
 
@@ -226,3 +225,15 @@ def test_a_resent_changed_image_is_a_conflict_until_somebody_decides(world, make
     assert [row["digest"] for row in rows] == [str(Digest.of(new))]
     with world.ports.catalog.read() as tx:
         assert tx.instances.get(Digest.of(old)).state is InstanceState.SUPERSEDED
+
+
+def test_a_file_that_does_not_fit_into_memory_comes_in_piece_by_piece(world, make_ct) -> None:
+    frames = 33 * 2**20 // 512
+    data = make_ct("P1", 1, 1, NumberOfFrames=frames, PixelData=bytes(512 * frames))
+    world.deliver("large", data)
+    receipt = world.room.receive([world.inbox], "folder")
+    assert (receipt.stored, receipt.bytes) == (1, len(data))
+    with world.ports.catalog.read() as tx:
+        stored = tx.instances.get(Digest.of(data))
+    assert SealedZone(world.ports, Zone.CLINICAL).get_content(stored.digest, stored.subject) == data
+    assert world.room.receive([world.inbox], "folder").duplicate == 1

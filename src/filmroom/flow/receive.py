@@ -11,15 +11,17 @@ from types import MappingProxyType
 
 from filmroom.dicom.directory import read_directory
 from filmroom.errors import Invalid, NotFound
+from filmroom.flow.gather import Gathering, close
 from filmroom.flow.reception import GROUP_BYTES, GROUP_OBJECTS, Arrived, Delivery, Receipt, Reception, Staged
 from filmroom.ingest import sources
 from filmroom.ingest.manifest import Manifest
 from filmroom.ingest.media import Medium
 from filmroom.ingest.sidecar import MAX_BYTES, sidecar_name, volume_names
 from filmroom.ingest.sniff import kind
-from filmroom.ports import Objects, Ports
+from filmroom.ports import Content, Objects, Ports
 from filmroom.records import Beside, Discrepancy, Reason
 
+_PIECE = 1 << 20
 _NO_BYTES = Reason("unreadable", "the source did not give its bytes")
 
 
@@ -42,9 +44,12 @@ def receive(
         delivery = reception.open(source, expected=expect)
         with ports.progress.task("import", total) as advance:
             stored = (_from_store(*each, announced) for each in stores.items())
-            arrivals = chain(_from_paths(paths, announced), *stored)
-            for staged in _one_ahead(reception.stage(delivery, group) for group in in_groups(arrivals)):
+            arrivals = chain(_from_paths(ports, paths, announced), *stored)
+            staging = ((group, reception.stage(delivery, group)) for group in in_groups(arrivals))
+            for group, staged in _one_ahead(staging):
                 advance(len(reception.take_staged(staged)))
+                for arrived in group:
+                    close(arrived.data)
         return reception.finish(
             delivery,
             announced=announced.manifest.missing_digests(),
@@ -52,9 +57,9 @@ def receive(
         )
 
 
-def _one_ahead(staged: Iterator[Staged]) -> Iterator[Staged]:
+def _one_ahead(staged: Iterator[tuple[list[Arrived], Staged]]) -> Iterator[tuple[list[Arrived], Staged]]:
     """Yield each group when the next one is decided about: its bytes are being written meanwhile."""
-    before: Staged | None = None
+    before: tuple[list[Arrived], Staged] | None = None
     for each in staged:
         if before is not None:
             yield before
@@ -71,23 +76,42 @@ class _Announced:
     media: list[Medium] = field(default_factory=list)
 
     def look(
-        self, label: str, names: Sequence[str], data: bytes, sidecar: bytes, problem: Reason | None = None
+        self, label: str, names: Sequence[str], data: Content, sidecar: bytes, problem: Reason | None = None
     ) -> Arrived:
         """Compare an object with what was announced under its names."""
-        if kind(data) == "dicomdir":
+        if isinstance(data, bytes) and kind(data) == "dicomdir":
             self.media.append(Medium(label, read_directory(data)))
         doubt = self.manifest.tick(names, data)
         return Arrived(label, data, problem, doubt=doubt, beside=Beside(label, sidecar))
 
 
-def _from_paths(paths: Sequence[Path], announced: _Announced) -> Iterator[Arrived]:
+def _from_paths(ports: Ports, paths: Sequence[Path], announced: _Announced) -> Iterator[Arrived]:
     for arrival in sources.arrivals(paths):
-        if arrival.data is None:
+        data: Content | None = arrival.data
+        if arrival.large is not None:
+            data = _read_large(ports, arrival.large)
+        if data is None:
             yield Arrived(arrival.name, b"", arrival.problem or _NO_BYTES)
         else:
             # A list is made beside the folder or in it: its names begin with the folder's or below it.
             names = (arrival.name, arrival.name.partition("/")[2])
-            yield announced.look(arrival.name, names, arrival.data, arrival.sidecar, arrival.problem)
+            yield announced.look(arrival.name, names, data, arrival.sidecar, arrival.problem)
+
+
+def _read_large(ports: Ports, path: Path) -> Content | None:
+    """Read a file piece by piece; None when it cannot be read to its end. Raises Unavailable when there is no room."""
+    whole = Gathering(ports.spools)
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(_PIECE):
+                whole.append(piece)
+    except OSError:
+        whole.close()
+        return None
+    except BaseException:
+        whole.close()
+        raise
+    return whole.content()
 
 
 def _from_store(location: str, store: Objects, announced: _Announced) -> Iterator[Arrived]:

@@ -68,7 +68,7 @@ def accept(
     what = kind(data)
     if what == "dicomdir":
         return Ignored(digest, Reason("dicomdir", "a directory listing of a medium; the objects come by themselves"))
-    if beside is not None and what in _FILES and isinstance(data, bytes):
+    if beside is not None and what in _FILES:
         decision = _file(data, digest, what, doubt, beside)
         if decision is not None:
             return decision
@@ -86,7 +86,7 @@ def accept(
 
 
 def _file(
-    data: bytes, digest: Digest, what: str, doubt: Reason | None, beside: Beside
+    data: Lengthy, digest: Digest, what: str, doubt: Reason | None, beside: Beside
 ) -> Filed | Quarantined | Ignored | None:
     """Decide about what may be an image file; None for what is none."""
     found: nifti.Volume | slide.Slide | tuple[Reason, ...] | None

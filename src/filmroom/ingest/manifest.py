@@ -12,6 +12,7 @@ from typing import Self
 
 from filmroom.errors import Invalid
 from filmroom.ids import Digest
+from filmroom.ports import Content
 from filmroom.records import Discrepancy, Reason
 
 _ALGORITHMS = {32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}
@@ -51,9 +52,9 @@ class Manifest:
         """Read a list. Raises Invalid for a line that does not begin with a checksum."""
         return cls(map(_checksum, _lines(text)))
 
-    def tick(self, names: Sequence[str], data: bytes) -> Reason | None:
+    def tick(self, names: Sequence[str], data: Content) -> Reason | None:
         """Tick off bytes that came under one of `names`; return why not to trust them, if that is so."""
-        sums = {(each, hashlib.new(each, data, usedforsecurity=False).hexdigest()) for each in self._algorithms}
+        sums = {(each, _sum(each, data)) for each in self._algorithms}
         hits = sums & self._known
         self._came |= hits
         agree = {algorithm for algorithm, _ in hits}
@@ -77,6 +78,13 @@ class Manifest:
 
     def _lacking(self) -> set[Checksum]:
         return {each for each in self._open if (each.algorithm, each.hex) not in self._came}
+
+
+def _sum(algorithm: str, data: Content) -> str:
+    running = hashlib.new(algorithm, usedforsecurity=False)
+    for piece in (data,) if isinstance(data, bytes) else data.pieces():
+        running.update(piece)
+    return running.hexdigest()
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:

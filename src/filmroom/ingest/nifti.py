@@ -6,12 +6,12 @@ Source: nifti1.h and nifti2.h, nifti.nimh.nih.gov.
 """
 
 import gzip
-import io
 import math
 import struct
 import zlib
 from dataclasses import dataclass
 
+from filmroom.dicom.windows import Lengthy, open_stream
 from filmroom.records import Finding, Reason, Severity, Value
 
 MAX_INFLATED_BYTES = 4 << 30
@@ -75,7 +75,7 @@ class Volume:
     findings: tuple[Finding, ...]
 
 
-def header_of(data: bytes) -> Header | None:
+def header_of(data: Lengthy) -> Header | None:
     """Return the header of a NIfTI file, inflated if need be; None when the bytes are none."""
     head = data[: _SIZES_OF[2]]
     if head.startswith(b"\x1f\x8b"):
@@ -105,14 +105,14 @@ def header_of(data: bytes) -> Header | None:
     return None
 
 
-def read_volume(header: Header, data: bytes) -> Volume | tuple[Reason, ...]:
+def read_volume(header: Header, data: Lengthy) -> Volume | tuple[Reason, ...]:
     """Return what the volume is, or every reason not to trust it. Never raises for what the bytes hold."""
     reasons = _impossible(header)
     if reasons:
         return reasons
     needed = int(header.offset) + (math.prod(_sizes(header)) * header.bits + 7) // 8
     findings: list[Finding] = []
-    if data.startswith(b"\x1f\x8b"):
+    if data[:2] == b"\x1f\x8b":
         if needed > min(MAX_INFLATED_BYTES, max(GRACE_BYTES, len(data) * MAX_RATIO)):
             findings.append(Finding("volume-not-counted", Severity.REVIEW))
             length = needed
@@ -129,7 +129,7 @@ def read_volume(header: Header, data: bytes) -> Volume | tuple[Reason, ...]:
         findings.append(Finding("volume-long", Severity.INFO))
     if header.units & 7 not in _MILLIMETRES or not header.units & 7:
         findings.append(Finding("units-unknown", Severity.INFO, "xyzt_units"))
-    return Volume(_values(header, is_gzip=data.startswith(b"\x1f\x8b")), tuple(findings))
+    return Volume(_values(header, is_gzip=data[:2] == b"\x1f\x8b"), tuple(findings))
 
 
 def _sizes(header: Header) -> tuple[int, ...]:
@@ -151,10 +151,10 @@ def _impossible(header: Header) -> tuple[Reason, ...]:
     return tuple(Reason("header-impossible", words) for broken, words in rules if broken)
 
 
-def _inflated_length(data: bytes, enough: int) -> int:
+def _inflated_length(data: Lengthy, enough: int) -> int:
     """Count the bytes that come out of a gzip file, up to a step beyond `enough`; its checksum is compared at the end."""
     length = 0
-    with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+    with gzip.GzipFile(fileobj=open_stream(data)) as stream:
         while length <= enough and (step := stream.read(_STEP)):
             length += len(step)
     return length

@@ -5,13 +5,13 @@ one. Whatever tifffile stumbles over is a reason to quarantine: a header that ca
 """
 
 import importlib.util
-import io
 import itertools
 import re
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from filmroom.dicom.windows import Lengthy, open_stream
 from filmroom.records import Reason, Value
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def is_readable() -> bool:
     return importlib.util.find_spec("tifffile") is not None
 
 
-def read_slide(data: bytes) -> Slide | tuple[Reason, ...] | None:
+def read_slide(data: Lengthy) -> Slide | tuple[Reason, ...] | None:
     """Return what a TIFF is, every reason not to trust it, or None for a picture that is no slide.
 
     Never raises for what the bytes hold; `is_readable` was asked before.
@@ -69,7 +69,7 @@ def read_slide(data: bytes) -> Slide | tuple[Reason, ...] | None:
     import tifffile
 
     try:
-        with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        with tifffile.TiffFile(open_stream(data)) as tiff:
             first = tiff.pages.first
             maker = next((name for word, name in _MAKERS.items() if getattr(first, f"is_{word}")), "")
             if not (maker or first.is_tiled):

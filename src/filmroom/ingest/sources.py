@@ -54,6 +54,7 @@ class Limits:
     """How much one path may bring. An archive may grow `ratio`-fold, and by `grace_bytes` whatever its size."""
 
     object_bytes: int = 4 << 30
+    in_memory: int = 32 << 20
     members: int = 1_000_000
     total_bytes: int = 1 << 40
     ratio: int = 200
@@ -67,13 +68,14 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Arrival:
     """One received object: what the sender calls it, which can be a patient's name, its bytes, and its sidecar's; or why
-    there are none.
+    there are none. A file that is too large to be read whole is named by its path.
     """
 
     name: str = field(repr=False)
     data: bytes | None = field(repr=False)
     problem: Reason | None = None
     sidecar: bytes = field(default=b"", repr=False)
+    large: Path | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)
@@ -179,6 +181,8 @@ def _file(path: Path, name: str, limits: Limits) -> Iterator[Arrival]:
                     yield from _tar(inflated, name, limits.inflated(size), limits)
             elif size > limits.object_bytes:
                 yield Arrival(name, None, _too_large(size, limits))
+            elif size > limits.in_memory:
+                yield Arrival(name, None, sidecar=_beside(path), large=path)
             else:
                 data = stream.read()
                 if what == "text" and any(path.with_name(each).is_file() for each in volume_names(path.name)):

@@ -55,7 +55,7 @@ UID_CONFLICT = "uid-conflict"
 QUARANTINE = "quarantine/"
 """Where objects that are not trusted lie in the clinical zone, apart from those that are."""
 
-_WRITERS = 8
+_WORKERS = 8
 _LARGEST_HEADER = 64 * 1024
 _ERASED = Reason("patient-erased", "this patient's keys were destroyed; nothing of theirs is taken in again")
 
@@ -157,7 +157,7 @@ class Reception:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
         self._zone = SealedZone(ports, Zone.CLINICAL)
-        self._writers = ThreadPoolExecutor(_WRITERS, "filmroom-write")
+        self._workers = ThreadPoolExecutor(_WORKERS, "filmroom-take")
         self._turn = threading.Lock()
         self._waiting: queue.SimpleQueue[tuple[Staged, Future[LedgerRow]]] = queue.SimpleQueue()
 
@@ -167,7 +167,7 @@ class Reception:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writers.shutdown()
+        self._workers.shutdown()
 
     def open(self, source: str, *, expected: int | None = None) -> Delivery:
         """Begin a delivery. Raises Denied, which is written down."""
@@ -210,7 +210,7 @@ class Reception:
         if len(wanted) == 1:
             self._put(wanted[0][0], wanted[0][1].data)
             return Staged(taken, ())
-        return Staged(taken, [self._writers.submit(self._put, each, arrived.data) for each, arrived in wanted])
+        return Staged(taken, [self._workers.submit(self._put, each, arrived.data) for each, arrived in wanted])
 
     def take_staged(self, staged: Staged) -> list[LedgerRow]:
         """Take a staged group in, in its order, and return when all of it is durable."""
@@ -286,7 +286,8 @@ class Reception:
 
     def _decide(self, delivery: Delivery, group: Sequence[Arrived]) -> list[_Taken]:
         """Decide about each object by itself; what others or the same group say of it is settled in the transaction."""
-        digests = [_digest(arrived.data) for arrived in group]
+        contents = [arrived.data for arrived in group]
+        digests = list(map(_digest, contents) if len(contents) == 1 else self._workers.map(_digest, contents))
         with self._ports.catalog.read() as tx:
             here = tx.instances.known([digest for digest, each in zip(digests, group, strict=True) if not each.headed])
             here |= tx.files.known(

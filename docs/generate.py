@@ -485,6 +485,7 @@ _FINDINGS = {
     "units-unknown": "a volume does not say in which unit it counts; millimetres are taken",
     "volume-long": "a volume has more bytes than its header says",
     "volume-not-counted": "a compressed volume was not inflated to count its voxels: it would be too large",
+    "offset-table-wrong": "an offset table of compressed pixels does not lead from frame to frame",
     "pixels-long": "Pixel Data is longer than the image",
     "preamble-missing": "the file does not begin as PS3.10 says",
     "preamble-polyglot": "the first bytes make the file something else to another program",

@@ -6,6 +6,7 @@ values.
 """
 
 import re
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -297,7 +298,7 @@ def _check_pixels(
     elif not encapsulated:
         reasons.append(Reason("transfer-syntax-wrong", "declared compressed, but the pixel data is not encapsulated"))
     else:
-        _check_encapsulated(reading.syntax, image.frames, value, reasons)
+        _check_encapsulated(reading, image.frames, value, reasons, findings)
 
 
 def _is_image(dataset: Dataset) -> bool:
@@ -349,39 +350,70 @@ def _check_native(image: _Image, length: int, reasons: list[Reason], findings: l
         findings.append(Finding("pixels-long", Severity.INFO, "PixelData"))
 
 
-def _check_encapsulated(syntax: str, frames: int, value: Lengthy, reasons: list[Reason]) -> None:
-    """Count the fragments and look at the first one's magic number (PS3.5 A.4)."""
+@dataclass(frozen=True, slots=True)
+class _Fragments:
+    """The items of encapsulated pixel data: offsets count from the first fragment's item tag (PS3.5 A.4)."""
+
+    offset_table: bytes
+    starts: tuple[int, ...]
+    lengths: tuple[int, ...]
+    first: bytes
+
+
+def _check_encapsulated(
+    reading: walk.Reading, frames: int, value: Lengthy, reasons: list[Reason], findings: list[Finding]
+) -> None:
+    """Count the fragments, look at the first one's magic number, and follow the offset tables (PS3.5 A.4)."""
     try:
-        lengths, first = _fragments(value)
+        found = _fragments(value)
     except ValueError:
         reasons.append(Reason("pixels-broken", "the fragments of the pixel data cannot be told apart"))
         return
-    if not lengths or not any(lengths):
+    if not any(found.lengths):
         reasons.append(Reason("pixels-short", "the pixel data has no fragments"))
         return
-    if len(lengths) < frames and not _VIDEO.match(syntax):
-        reasons.append(Reason("pixels-short", f"{len(lengths):,} fragments for {frames:,} frames"))
-    if not _could_be(syntax, first):
-        reasons.append(Reason("transfer-syntax-wrong", f"declared {syntax}, but the pixel data is something else"))
+    if len(found.lengths) < frames and not _VIDEO.match(reading.syntax):
+        reasons.append(Reason("pixels-short", f"{len(found.lengths):,} fragments for {frames:,} frames"))
+    if not _could_be(reading.syntax, found.first):
+        what = f"declared {reading.syntax}, but the pixel data is something else"
+        reasons.append(Reason("transfer-syntax-wrong", what))
+    if not _leads(found.offset_table, "<I", frames, found):
+        findings.append(Finding("offset-table-wrong", Severity.REVIEW, "PixelData"))
+    extended = reading.dataset.get_item("ExtendedOffsetTable") if "ExtendedOffsetTable" in reading.dataset else None
+    if not _leads(walk.raw_value(extended), "<Q", frames, found):
+        findings.append(Finding("offset-table-wrong", Severity.REVIEW, "ExtendedOffsetTable"))
 
 
-def _fragments(value: Lengthy) -> tuple[list[int], bytes]:
-    """Return the length of every fragment behind the offset table, and how the first one begins."""
+def _leads(table: bytes, entry: str, frames: int, found: _Fragments) -> bool:
+    """Say whether an offset table is empty or leads from frame to frame."""
+    if not table:
+        return True
+    if len(table) % struct.calcsize(entry):
+        return False
+    offsets = [offset for (offset,) in struct.iter_unpack(entry, table)]
+    return len(offsets) == frames and offsets == sorted(set(offsets)) and set(offsets) <= set(found.starts)
+
+
+def _fragments(value: Lengthy) -> _Fragments:
+    """Read the items' heads. Raises ValueError for what is no sequence of items."""
+    starts: list[int] = []
     lengths: list[int] = []
-    first, at = b"", 0
+    table, first, at, begin = b"", b"", 0, 0
     while at + 8 <= len(value):
-        if value[at : at + 4] != b"\xfe\xff\x00\xe0":
+        head = value[at : at + 8]
+        length = int.from_bytes(head[4:], "little")
+        if head[:4] != b"\xfe\xff\x00\xe0" or at + 8 + length > len(value):
             raise ValueError
-        length = int.from_bytes(value[at + 4 : at + 8], "little")
-        if at + 8 + length > len(value):
-            raise ValueError
-        lengths.append(length)
-        if len(lengths) == 2:
-            first = value[at + 8 : at + 8 + min(length, 64)]
+        if not at:
+            table, begin = value[8 : 8 + min(length, 4 * MAX_FRAMES)], 8 + length
+        else:
+            first = first if lengths else value[at + 8 : at + 8 + min(length, 64)]
+            starts.append(at - begin)
+            lengths.append(length)
         at += 8 + length
     if any(value[at:]):
         raise ValueError
-    return lengths[1:], first
+    return _Fragments(table, tuple(starts), tuple(lengths), first)
 
 
 def _could_be(syntax: str, first: bytes) -> bool:

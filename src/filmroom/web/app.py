@@ -106,6 +106,8 @@ class _Door:
         kind = media.choose(_accepted(request), offers)
         if kind is None:
             raise errors.not_acceptable(" or ".join(offers))
+        if request.headers.get("content-encoding", "identity").lower() != "identity":
+            raise HttpError(415, "this door unpacks nothing", "send the body as it is, without Content-Encoding")
         boundary = stow.boundary_of(request.headers.get("content-type", ""))
         md5 = request.headers.get("content-md5", "")
         store = stow.Store(self._reception, self._visits, self._gather, study, self._limits, self._storing, md5=md5)

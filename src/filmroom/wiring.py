@@ -7,13 +7,17 @@ is read in `flow/`. A room may be used by several threads and processes at once.
 import logging
 import os
 import platform
+import signal
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -39,8 +43,8 @@ from filmroom.flow.model import register_model
 from filmroom.flow.project import create_project
 from filmroom.flow.quarantine import cases, reject_case, release_case, show_case
 from filmroom.flow.query import Filled, Rows, columns, completeness, query
-from filmroom.flow.receive import receive
-from filmroom.flow.reception import Receipt
+from filmroom.flow.receive import Unread, receive, stage_and_write
+from filmroom.flow.reception import Arrived, Delivery, Judged, Receipt, Reception
 from filmroom.flow.retrieve import Retrieval, retrieve
 from filmroom.flow.review import decide_review, reviews, show_review
 from filmroom.flow.scrub import DAYS, RATE, Pace
@@ -160,15 +164,18 @@ def open_room(
         spools=FileSpools(entropy),
         quiet=timedelta(seconds=file.quiet_seconds),
     )
-    return Room(ports, lambda location: _objects(folder, location, None, environment))
+    return Room(ports, lambda location: _objects(folder, location, None, environment), folder)
 
 
 class Room:
     """An open room, acting for one identity. Close it, or use it in a `with` statement."""
 
-    def __init__(self, ports: Ports, open_store: Callable[[str], Objects] = open_objects) -> None:
+    def __init__(
+        self, ports: Ports, open_store: Callable[[str], Objects] = open_objects, folder: Path | None = None
+    ) -> None:
         self._ports = ports
         self._open = open_store
+        self._folder = folder
 
     def __enter__(self) -> Self:
         return self
@@ -186,17 +193,33 @@ class Room:
     def acting_as(self, name: str) -> "Room":
         """Return the same room for another identity; in an embedded room the owner answers for it."""
         owner = self._ports.actor.owner or self._ports.actor.name
-        return Room(replace(self._ports, actor=_actor(owner, name)), self._open)
+        return Room(replace(self._ports, actor=_actor(owner, name)), self._open, self._folder)
 
     # -- what came in ----------------------------------------------------------------------------------------
 
     def receive(
-        self, paths: Sequence[Path | str], source: str, *, expect: int | None = None, manifest: Path | None = None
+        self,
+        paths: Sequence[Path | str],
+        source: str,
+        *,
+        expect: int | None = None,
+        manifest: Path | None = None,
+        processes: int = 1,
     ) -> Receipt:
-        """Take in files, folders and archives. Raises NotFound for a path that is not there, before anything is taken."""
+        """Take in files, folders and archives. Raises NotFound for a path that is not there, before anything is taken.
+
+        With more than one process, others read and decide about the DICOM files of folders while this one catalogs. A
+        script that asks for them has to be importable, as with `multiprocessing`.
+        """
         remote = {str(path): self._open(str(path)) for path in paths if "://" in str(path)}
         local = [Path(path) for path in paths if "://" not in str(path)]
-        return receive(self._ports, local, source=source, expect=expect, manifest=manifest, stores=remote)
+        with ExitStack() as stack:
+            helpers = None
+            if processes > 1 and self._folder is not None and manifest is None:
+                helpers = stack.enter_context(_Helpers(self._folder, self._ports.actor.name, processes))
+            return receive(
+                self._ports, local, source=source, expect=expect, manifest=manifest, stores=remote, helpers=helpers
+            )
 
     def serve(self, door: str) -> Ports:
         """Write down that a door opens, and return what it works with. `door` is a protocol's name. Raises Denied."""
@@ -430,6 +453,40 @@ class Room:
             raise Invalid("days and a rate are not negative", "give 0 for everything, or for no limit")
         pace = Pace(days=days, rate=rate, wait=time.sleep) if scrub else None
         return doctor(self._ports, pace=pace, adopt=adopt)
+
+
+class _Helpers:
+    """Processes with the room open, for an import. Implements `flow.receive.Helpers`."""
+
+    def __init__(self, folder: Path, actor: str, count: int) -> None:
+        self.count = count
+        self._pool = ProcessPoolExecutor(count, get_context("spawn"), _help, (folder, actor))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def stage(self, delivery: Delivery, group: Sequence[Arrived | Unread]) -> Future[Sequence[Judged]]:
+        return self._pool.submit(_stage, delivery, group)
+
+
+_HELPING: list[tuple[Ports, Reception]] = []
+
+
+def _help(folder: Path, actor: str) -> None:
+    """Open the room in a process that helps, until the process ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that is helped
+    ports = open_room(folder, actor=actor)._ports
+    _HELPING.append((ports, Reception(ports)))
+
+
+def _stage(delivery: Delivery, group: Sequence[Arrived | Unread]) -> Sequence[Judged]:
+    ports, reception = _HELPING[0]
+    return stage_and_write(ports, reception, delivery, group)
 
 
 Choice = TypeVar("Choice", bound=StrEnum)

@@ -48,11 +48,14 @@ def receive(
     source: Annotated[str, typer.Option(help="Who sent it.")],
     expect: Annotated[int | None, typer.Option(help="How many objects should come.", min=0)] = None,
     manifest: Annotated[Path | None, typer.Option(help="Digests that should come, as sha256sum prints them.")] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="Read and decide in so many processes; for large folders.")
+    ] = 1,
 ) -> int:
     """Let a delivery in; every object of it is accounted for."""
     session: Session = context.obj
     with session.open() as room:
-        receipt = room.receive(paths, source, expect=expect, manifest=manifest)
+        receipt = room.receive(paths, source, expect=expect, manifest=manifest, processes=processes)
     session.answer(receipt)
     return DONE if receipt.is_complete else FAILED
 

@@ -3,16 +3,19 @@
 Interrupted, and run again, the same delivery finds what it had stored as duplicates.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice, product
 from pathlib import Path
 from types import MappingProxyType
+from typing import Protocol, TypeVar
 
 from filmroom.dicom.directory import read_directory
 from filmroom.errors import Invalid, NotFound
 from filmroom.flow.gather import Gathering, close
-from filmroom.flow.reception import GROUP_BYTES, GROUP_OBJECTS, Arrived, Delivery, Receipt, Reception, Staged
+from filmroom.flow.reception import GROUP_BYTES, GROUP_OBJECTS, Arrived, Delivery, Judged, Receipt, Reception, Staged
 from filmroom.ingest import sources
 from filmroom.ingest.manifest import Manifest
 from filmroom.ingest.media import Medium
@@ -21,8 +24,32 @@ from filmroom.ingest.sniff import kind
 from filmroom.ports import Content, Objects, Ports
 from filmroom.records import Beside, Discrepancy, Reason
 
+_T = TypeVar("_T")
 _PIECE = 1 << 20
 _NO_BYTES = Reason("unreadable", "the source did not give its bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A DICOM file that whoever stages it reads."""
+
+    name: str = field(repr=False)
+    path: Path = field(repr=False)
+    size: int
+
+
+_Arriving = TypeVar("_Arriving", bound=Arrived | Unread)
+
+
+class Helpers(Protocol):
+    """Other processes that have the room open, for staging groups of files."""
+
+    @property
+    def count(self) -> int: ...
+
+    def stage(self, delivery: Delivery, group: Sequence[Arrived | Unread]) -> Future[Sequence[Judged]]:
+        """Do what `stage_and_write` does, elsewhere."""
+        ...
 
 
 def receive(
@@ -33,23 +60,28 @@ def receive(
     expect: int | None = None,
     manifest: Path | None = None,
     stores: Mapping[str, Objects] = MappingProxyType({}),
+    helpers: Helpers | None = None,
 ) -> Receipt:
     """Take in files, folders and archives, and every object of `stores`, which are named by their locations.
 
-    Raises NotFound for a path that is not there, before anything is taken.
+    `helpers` read and stage the DICOM files of folders, unless a manifest has to be compared with them. Raises NotFound
+    for a path that is not there, before anything is taken.
     """
     announced = _Announced(_read_manifest(manifest) if manifest else Manifest(()))
+    helpers = None if manifest else helpers
     total = sources.count(paths) if not stores else None
+    arrivals = sources.arrivals(paths, sources.Limits(leave_dicom=helpers is not None))
     with Reception(ports) as reception:
         delivery = reception.open(source, expected=expect)
         with ports.progress.task("import", total) as advance:
             stored = (_from_store(*each, announced) for each in stores.items())
-            arrivals = chain(_from_paths(ports, paths, announced), *stored)
-            staging = ((group, reception.stage(delivery, group)) for group in in_groups(arrivals))
-            for group, staged in _one_ahead(staging):
-                advance(len(reception.take_staged(staged)))
-                for arrived in group:
-                    close(arrived.data)
+            may_leave = helpers is not None
+            groups = in_groups(chain(_from_paths(ports, arrivals, announced, may_leave), *stored))
+            staging = (_begin(ports, reception, delivery, group, helpers) for group in groups)
+            for staged in _ahead(staging, 2 * helpers.count if helpers else 1):
+                rows = reception.take_staged(staged.result())
+                staged.close()
+                advance(len(rows))
         return reception.finish(
             delivery,
             announced=announced.manifest.missing_digests(),
@@ -57,15 +89,68 @@ def receive(
         )
 
 
-def _one_ahead(staged: Iterator[tuple[list[Arrived], Staged]]) -> Iterator[tuple[list[Arrived], Staged]]:
-    """Yield each group when the next one is decided about: its bytes are being written meanwhile."""
-    before: tuple[list[Arrived], Staged] | None = None
-    for each in staged:
-        if before is not None:
-            yield before
-        before = each
-    if before is not None:
-        yield before
+def stage_and_write(
+    ports: Ports, reception: Reception, delivery: Delivery, group: Sequence[Arrived | Unread]
+) -> Sequence[Judged]:
+    """Read what is unread, decide about each object, and return when their bytes are durable."""
+    staged = _Here(ports, reception, delivery, group)
+    try:
+        return staged.result().written()
+    finally:
+        staged.close()
+
+
+class _Here:
+    """A group that is being staged in this process."""
+
+    def __init__(
+        self, ports: Ports, reception: Reception, delivery: Delivery, group: Sequence[Arrived | Unread]
+    ) -> None:
+        self._group = [_read(ports, each) if isinstance(each, Unread) else each for each in group]
+        self._staged = reception.stage(delivery, self._group)
+
+    def result(self) -> Staged:
+        return self._staged
+
+    def close(self) -> None:
+        for arrived in self._group:
+            close(arrived.data)
+
+
+@dataclass(frozen=True, slots=True)
+class _Elsewhere:
+    """A group that a helper is staging."""
+
+    delivery: Delivery
+    judged: Future[Sequence[Judged]]
+
+    def result(self) -> Staged:
+        return Staged([replace(each, delivery=self.delivery) for each in self.judged.result()], ())
+
+    def close(self) -> None:
+        """Nothing of it was here."""
+
+
+def _begin(
+    ports: Ports,
+    reception: Reception,
+    delivery: Delivery,
+    group: Sequence[Arrived | Unread],
+    helpers: Helpers | None,
+) -> _Here | _Elsewhere:
+    if helpers is None or not any(isinstance(each, Unread) for each in group):
+        return _Here(ports, reception, delivery, group)
+    return _Elsewhere(delivery, helpers.stage(delivery, group))
+
+
+def _ahead(staging: Iterator[_T], most: int) -> Iterator[_T]:
+    """Yield each group when so many more were begun: their bytes are being read and written meanwhile."""
+    begun: deque[_T] = deque()
+    for each in staging:
+        begun.append(each)
+        if len(begun) > most:
+            yield begun.popleft()
+    yield from begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,33 +170,41 @@ class _Announced:
         return Arrived(label, data, problem, doubt=doubt, beside=Beside(label, sidecar))
 
 
-def _from_paths(ports: Ports, paths: Sequence[Path], announced: _Announced) -> Iterator[Arrived]:
-    for arrival in sources.arrivals(paths):
-        data: Content | None = arrival.data
-        if arrival.large is not None:
-            data = _read_large(ports, arrival.large)
-        if data is None:
-            yield Arrived(arrival.name, b"", arrival.problem or _NO_BYTES)
+def _from_paths(
+    ports: Ports, arrivals: Iterator[sources.Arrival], announced: _Announced, may_leave: bool
+) -> Iterator[Arrived | Unread]:
+    for arrival in arrivals:
+        content: Content | None = arrival.data
+        problem, unread = arrival.problem, arrival.unread
+        if unread is not None:
+            left = Unread(arrival.name, unread.path, unread.size)
+            if may_leave and unread.is_dicom:
+                yield left
+                continue
+            read = _read(ports, left)
+            content, problem = (read.data, None) if read.problem is None else (None, read.problem)
+        if content is None:
+            yield Arrived(arrival.name, b"", problem or _NO_BYTES)
         else:
             # A list is made beside the folder or in it: its names begin with the folder's or below it.
             names = (arrival.name, arrival.name.partition("/")[2])
-            yield announced.look(arrival.name, names, data, arrival.sidecar, arrival.problem)
+            yield announced.look(arrival.name, names, content, arrival.sidecar, problem)
 
 
-def _read_large(ports: Ports, path: Path) -> Content | None:
-    """Read a file piece by piece; None when it cannot be read to its end. Raises Unavailable when there is no room."""
+def _read(ports: Ports, unread: Unread) -> Arrived:
+    """Read a file piece by piece. Raises Unavailable when there is no room for it."""
     whole = Gathering(ports.spools)
     try:
-        with path.open("rb") as file:
+        with unread.path.open("rb") as file:
             while piece := file.read(_PIECE):
                 whole.append(piece)
     except OSError:
         whole.close()
-        return None
+        return Arrived(unread.name, b"", sources.FILE_UNREADABLE)
     except BaseException:
         whole.close()
         raise
-    return whole.content()
+    return Arrived(unread.name, whole.content())
 
 
 def _from_store(location: str, store: Objects, announced: _Announced) -> Iterator[Arrived]:
@@ -146,13 +239,13 @@ def _reconciled(ports: Ports, delivery: Delivery, media: Sequence[Medium]) -> It
         yield from medium.discrepancies()
 
 
-def in_groups(arrivals: Iterable[Arrived]) -> Iterator[list[Arrived]]:
+def in_groups(arrivals: Iterable[_Arriving]) -> Iterator[list[_Arriving]]:
     """Hand arrivals on in groups that are small in number and in bytes."""
-    group: list[Arrived] = []
+    group: list[_Arriving] = []
     size = 0
     for arrived in arrivals:
         group.append(arrived)
-        size += len(arrived.data)
+        size += arrived.size if isinstance(arrived, Unread) else len(arrived.data)
         if len(group) >= GROUP_OBJECTS or size >= GROUP_BYTES:
             yield group
             group, size = [], 0

@@ -117,7 +117,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class _Taken:
+class Judged:
     """An object that was decided about, how much of it there is, and the damaged object whose place it takes."""
 
     delivery: Delivery
@@ -141,10 +141,10 @@ class Taken:
 class Staged:
     """Objects that were decided about and whose bytes are on their way to the store. Made by `Reception.stage`."""
 
-    taken: Sequence[_Taken]
+    taken: Sequence[Judged]
     writing: Sequence[Future[None]] = field(repr=False)
 
-    def written(self) -> Sequence[_Taken]:
+    def written(self) -> Sequence[Judged]:
         """Return the objects when their bytes are durable. Raises what the store raises."""
         for each in self.writing:
             each.result()
@@ -284,7 +284,7 @@ class Reception:
             for (_, answer), row in zip(group, rows, strict=True):
                 answer.set_result(row)
 
-    def _decide(self, delivery: Delivery, group: Sequence[Arrived]) -> list[_Taken]:
+    def _decide(self, delivery: Delivery, group: Sequence[Arrived]) -> list[Judged]:
         """Decide about each object by itself; what others or the same group say of it is settled in the transaction."""
         contents = [arrived.data for arrived in group]
         digests = list(map(_digest, contents) if len(contents) == 1 else self._workers.map(_digest, contents))
@@ -307,11 +307,11 @@ class Reception:
                     arrived.data, digest, is_here=digest in here, doubt=arrived.doubt, beside=arrived.beside
                 )
             subject = _subject(self._ports, decision)
-            taken.append(_Taken(delivery, arrived.name, size, digest, decision, subject))
+            taken.append(Judged(delivery, arrived.name, size, digest, decision, subject))
         erased = self._zone.erased(each.subject for each in taken if _is_kept(each.decision))
         return [self._kept_out(each) if each.subject in erased else each for each in taken]
 
-    def _kept_out(self, taken: _Taken) -> _Taken:
+    def _kept_out(self, taken: Judged) -> Judged:
         decision = Quarantined(taken.digest, (_ERASED,))
         return replace(taken, decision=decision, subject=_subject(self._ports, decision))
 
@@ -334,7 +334,7 @@ class Reception:
         same_syntax = theirs.syntax in ("", ours.syntax)
         return same_syntax and memoryview(standing)[theirs.start :] == memoryview(data)[ours.start :]
 
-    def _mending(self, taken: Sequence[_Taken], group: Sequence[Arrived]) -> list[_Taken]:
+    def _mending(self, taken: Sequence[Judged], group: Sequence[Arrived]) -> list[Judged]:
         """Note which of these are the very bytes of an object that is damaged where it lies."""
         known = [each.digest for each in taken if isinstance(each.decision, Duplicate | Quarantined)]
         with self._ports.catalog.read() as tx:
@@ -350,7 +350,7 @@ class Reception:
             for each, arrived in zip(taken, group, strict=True)
         ]
 
-    def _put(self, taken: _Taken, data: Content) -> None:
+    def _put(self, taken: Judged, data: Content) -> None:
         is_case = (
             isinstance(taken.decision, Quarantined) if taken.mends is None else taken.mends.holding is Holding.CASE
         )
@@ -360,7 +360,7 @@ class Reception:
         else:
             self._zone.put_pieces(name, taken.subject, data.pieces())
 
-    def _catalog(self, taken: Sequence[_Taken]) -> list[LedgerRow]:
+    def _catalog(self, taken: Sequence[Judged]) -> list[LedgerRow]:
         """Write ledger rows, instances, cases and a leaf for each delivery, in one transaction."""
         with self._ports.catalog.write() as tx:
             lines = _numbered(_settle(tx, taken))
@@ -395,7 +395,7 @@ def _instance(decision: Decision) -> Instance | None:
     return None if isinstance(decision, Filed | Duplicate | Ignored) else decision.instance
 
 
-def _numbered(taken: Sequence[_Taken]) -> list[tuple[int, _Taken]]:
+def _numbered(taken: Sequence[Judged]) -> list[tuple[int, Judged]]:
     """Give each object its place in its delivery, behind what that has brought so far."""
     positions: Counter[str] = Counter()
     lines = []
@@ -405,7 +405,7 @@ def _numbered(taken: Sequence[_Taken]) -> list[tuple[int, _Taken]]:
     return lines
 
 
-def _settle(tx: Transaction, taken: Sequence[_Taken]) -> list[_Taken]:
+def _settle(tx: Transaction, taken: Sequence[Judged]) -> list[Judged]:
     """Settle, now that nobody else can write, what other writers and this very group brought before."""
     accepted = [each.decision.instance for each in taken if isinstance(each.decision, Accepted)]
     here, current = tx.instances.standing(accepted)
@@ -429,7 +429,7 @@ def _settle(tx: Transaction, taken: Sequence[_Taken]) -> list[_Taken]:
     return settled
 
 
-def _catalog(ports: Ports, tx: Transaction, lines: Sequence[tuple[int, _Taken]]) -> list[LedgerRow]:
+def _catalog(ports: Ports, tx: Transaction, lines: Sequence[tuple[int, Judged]]) -> list[LedgerRow]:
     """Write instances and cases, and return the ledger's rows."""
     rows: list[LedgerRow] = []
     instances: list[tuple[Instance, str, str, InstanceState]] = []
@@ -470,7 +470,7 @@ def _catalog(ports: Ports, tx: Transaction, lines: Sequence[tuple[int, _Taken]])
     return rows
 
 
-def _case(ports: Ports, taken: _Taken, reasons: tuple[Reason, ...], instance: Instance | None) -> Case:
+def _case(ports: Ports, taken: Judged, reasons: tuple[Reason, ...], instance: Instance | None) -> Case:
     return Case(
         id=f"case-{ports.entropy.draw(6).hex()}",
         name=taken.name,

@@ -43,6 +43,7 @@ _BROKEN = (
 )
 _STEP = 1 << 20
 
+FILE_UNREADABLE = Reason("file-unreadable", "the file cannot be read to its end")
 _MEMBER_BROKEN = Reason("archive-member-broken", "the member cannot be unpacked, or its checksum differs")
 SIDECAR = Reason("sidecar", "describes the volume beside it, whose row in the catalog has its fields")
 
@@ -51,10 +52,14 @@ _BOMB = Reason("archive-bomb", "the archive unpacks to far more than its size; t
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one path may bring. An archive may grow `ratio`-fold, and by `grace_bytes` whatever its size."""
+    """How much one path may bring. An archive may grow `ratio`-fold, and by `grace_bytes` whatever its size.
+
+    Files over `in_memory` bytes are left to be read by whoever asked, and so are all DICOM files with `leave_dicom`.
+    """
 
     object_bytes: int = 4 << 30
     in_memory: int = 32 << 20
+    leave_dicom: bool = False
     members: int = 1_000_000
     total_bytes: int = 1 << 40
     ratio: int = 200
@@ -66,16 +71,25 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Unread:
+    """A file that was looked at and not read."""
+
+    path: Path = field(repr=False)
+    size: int
+    is_dicom: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """One received object: what the sender calls it, which can be a patient's name, its bytes, and its sidecar's; or why
-    there are none. A file that is too large to be read whole is named by its path.
+    there are none. A file may be left to be read.
     """
 
     name: str = field(repr=False)
     data: bytes | None = field(repr=False)
     problem: Reason | None = None
     sidecar: bytes = field(default=b"", repr=False)
-    large: Path | None = field(default=None, repr=False)
+    unread: Unread | None = None
 
 
 @dataclass(slots=True)
@@ -181,8 +195,9 @@ def _file(path: Path, name: str, limits: Limits) -> Iterator[Arrival]:
                     yield from _tar(inflated, name, limits.inflated(size), limits)
             elif size > limits.object_bytes:
                 yield Arrival(name, None, _too_large(size, limits))
-            elif size > limits.in_memory:
-                yield Arrival(name, None, sidecar=_beside(path), large=path)
+            elif size > limits.in_memory or (limits.leave_dicom and what == "dicom"):
+                unread = Unread(path, size, is_dicom=what == "dicom")
+                yield Arrival(name, None, sidecar=_beside(path), unread=unread)
             else:
                 data = stream.read()
                 if what == "text" and any(path.with_name(each).is_file() for each in volume_names(path.name)):
@@ -190,7 +205,7 @@ def _file(path: Path, name: str, limits: Limits) -> Iterator[Arrival]:
                 else:
                     yield Arrival(name, data, sidecar=_beside(path))
     except OSError:
-        yield Arrival(name, None, Reason("file-unreadable", "the file cannot be read to its end"))
+        yield Arrival(name, None, FILE_UNREADABLE)
 
 
 def _beside(path: Path) -> bytes:

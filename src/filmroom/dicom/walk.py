@@ -135,7 +135,7 @@ def nested(dataset: Dataset, depth: int = 0, path: str = "") -> Iterator[tuple[E
     for element in _undecoded(dataset):
         place = path + name_of(element.tag)
         yield element, dataset, place
-        if not is_sequence(element):
+        if element.VR not in _MAYBE_SEQUENCES or not is_sequence(element):
             continue
         if depth >= MAX_DEPTH:
             raise Unreadable(f"sequences nest deeper than {MAX_DEPTH} levels", "ask the sender for a sound file")
@@ -149,6 +149,9 @@ def nested(dataset: Dataset, depth: int = 0, path: str = "") -> Iterator[tuple[E
                 yield from nested(item, depth + 1, f"{place}.")
 
 
+_MAYBE_SEQUENCES = frozenset({"SQ", "UN", None})
+
+
 def by_tag(dataset: Dataset) -> dict[int, Element]:
     """Return the elements as they are, undecoded, by plain numbers: pydicom's own tags are slow to compare."""
     return dict(zip(map(int, dataset.keys()), dataset.values(), strict=True))
@@ -156,7 +159,8 @@ def by_tag(dataset: Dataset) -> dict[int, Element]:
 
 def _undecoded(dataset: Dataset) -> list[Element]:
     """Return the elements in the order of their tags; pydicom would decode an empty one of an unknown VR, and raise."""
-    return [dataset.get_item(tag, keep_deferred=True) for tag in sorted(dataset.keys())]
+    found = by_tag(dataset)
+    return [found[tag] for tag in sorted(found)]
 
 
 def is_sequence(element: Element) -> bool:

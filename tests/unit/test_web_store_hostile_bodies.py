@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.vectors.mutations import Mutation, mutated, mutations
 
@@ -119,6 +119,7 @@ def test_a_mutated_body_is_stored_or_refused_and_every_whole_part_is_counted(
 
 
 @settings(deadline=None)
+@example(b'multipart/related; type="application/dicom"; boundary=')
 @given(st.binary(max_size=60) | st.sampled_from([KIND[:end] for end in range(len(KIND))]))
 def test_a_mutated_content_type_is_understood_or_refused(room: Room, post: Post, kind: bytes) -> None:
     before = rows(room)

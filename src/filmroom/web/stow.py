@@ -321,6 +321,6 @@ def boundary_of(content_type: str) -> str:
         return ""
     if found.name != media.RELATED or found.parameters.get("type", media.DICOM).lower() != media.DICOM:
         raise HttpError(415, "this media type is not taken", f'send {media.RELATED}; type="{media.DICOM}"')
-    if "boundary" not in found.parameters:
+    if not found.parameters.get("boundary"):
         raise Invalid("the multipart body has no boundary", "name it in Content-Type")
     return found.parameters["boundary"]

@@ -63,9 +63,13 @@ def call(port: int, contexts: Sequence[tuple[str, str]]) -> Calling:
     wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     wire.sendall(request(contexts))
     calling = Calling(wire)
-    kind, length = struct.unpack(">BxL", calling.read(6))
-    assert kind == 2, "not accepted"
-    calling.read(length)
+    try:
+        kind, length = struct.unpack(">BxL", calling.read(6))
+        assert kind == 2, "not accepted"
+        calling.read(length)
+    except BaseException:
+        wire.close()
+        raise
     return calling
 
 

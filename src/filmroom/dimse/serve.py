@@ -32,7 +32,7 @@ from filmroom.dimse.intake import AWAY, NOT_AUTHORISED, REFUSED, TOO_LARGE, Inta
 from filmroom.dimse.send import Outgoing, contexts_for, sends_stored
 from filmroom.dimse.storing import Sent, StoringSocket
 from filmroom.dimse.tls import accepting, calling
-from filmroom.dimse.wire import Listener, address_of, hush, let_go, tune
+from filmroom.dimse.wire import Listener, Steady, address_of, hush, let_go, tune
 from filmroom.errors import FilmroomError, Invalid, Unavailable
 from filmroom.flow.reception import Reception
 from filmroom.flow.retrieve import Retrieval, committed, retrieve
@@ -136,6 +136,7 @@ class Door:
     # -- the association ---------------------------------------------------------------------------------------
 
     def _on_open(self, event: Event) -> None:
+        event.assoc.dul.state_machine = Steady(event.assoc.dul.state_machine)
         plain = event.assoc.dul.socket
         if plain is not None:
             limits = self._network

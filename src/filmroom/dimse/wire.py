@@ -14,10 +14,14 @@ from typing import Any
 from pynetdicom.ae import ApplicationEntity
 from pynetdicom.association import Association
 from pynetdicom.events import Event
+from pynetdicom.fsm import InvalidEventError, StateMachine
 from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.transport import ThreadedAssociationServer
 
+from filmroom.dicom.walk import FAILURES
+
 _SPARE = 2**20
+_INVALID_PDU = "Evt19"  # PS3.8 table 9-9
 
 
 def hush() -> None:
@@ -27,6 +31,7 @@ def hush() -> None:
 
 def tune(event: Event, largest_pdu: int) -> None:
     """Set up a fresh connection: answers leave at once, and a PDU over `largest_pdu` bytes ends the connection."""
+    event.assoc.dul.state_machine = Steady(event.assoc.dul.state_machine)
     wrapper = event.assoc.dul.socket
     if wrapper is None or wrapper.socket is None:
         return
@@ -49,6 +54,30 @@ def tune(event: Event, largest_pdu: int) -> None:
         return whole
 
     wrapper.__dict__["recv"] = receive
+
+
+class Steady(StateMachine):
+    """Takes the place of a connection's state machine: a message that cannot be understood ends the association.
+
+    The original raises. That would end the thread which alone can close the connection, and the caller would keep its
+    place among the associations for good.
+    """
+
+    def __init__(self, plain: StateMachine) -> None:
+        super().__init__(plain.dul)
+        self.current_state = plain.current_state
+
+    def do_action(self, event: str) -> None:
+        """Act on an event of PS3.8 table 9-9; where that cannot be done, act as on an invalid PDU."""
+        try:
+            super().do_action(event)
+        except InvalidEventError:
+            return  # an answer to a caller who is gone
+        except FAILURES:
+            if event == _INVALID_PDU:
+                raise
+            self.dul._kill_thread = False
+            self.dul.event_queue.put(_INVALID_PDU)
 
 
 def let_go(association: Association) -> None:

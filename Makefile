@@ -1,11 +1,12 @@
-# The words of this project: setup demo test check bench fmt docs.
+# The words of this project: setup demo test check bench fuzz fmt docs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ONLY ?=
+FOR ?= 120
 
-.PHONY: setup demo test check bench fmt docs lock clean
+.PHONY: setup demo test check bench fuzz fmt docs lock clean
 
 setup: $(STAMP)
 
@@ -31,6 +32,10 @@ check: setup
 
 bench: setup
 	$(BIN)/python -m bench $(ONLY)
+
+# Optional: atheris is for Linux only and not among the pinned packages. FOR is in seconds, for each target.
+fuzz: setup
+	$(BIN)/python -m tests.fuzz $(FOR) $(ONLY)
 
 fmt: setup
 	$(BIN)/python -m ruff format .

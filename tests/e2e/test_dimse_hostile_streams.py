@@ -95,8 +95,10 @@ def exchange(wire: socket.socket, sent: bytes) -> bytes:
             wire.shutdown(socket.SHUT_WR)
             while more := wire.recv(2**16):
                 said += more
-        except ConnectionError:
-            pass
+        except TimeoutError:
+            raise
+        except OSError:
+            pass  # the other side is gone already
     return said
 
 

@@ -31,7 +31,6 @@ def hush() -> None:
 
 def tune(event: Event, largest_pdu: int) -> None:
     """Set up a fresh connection: answers leave at once, and a PDU over `largest_pdu` bytes ends the connection."""
-    event.assoc.dul.state_machine = Steady(event.assoc.dul.state_machine)
     wrapper = event.assoc.dul.socket
     if wrapper is None or wrapper.socket is None:
         return
@@ -57,7 +56,7 @@ def tune(event: Event, largest_pdu: int) -> None:
 
 
 class Steady(StateMachine):
-    """Takes the place of a connection's state machine: a message that cannot be understood ends the association.
+    """Takes the place of an acceptor's state machine: a message that cannot be understood ends the association.
 
     The original raises. That would end the thread which alone can close the connection, and the caller would keep its
     place among the associations for good.

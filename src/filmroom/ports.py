@@ -74,6 +74,10 @@ class Objects(Protocol):
         """Remove the object. Removing what is not there changes nothing."""
         ...
 
+    def sweep(self, idle_seconds: float) -> int:
+        """Remove what puts that were cut off left behind and nobody wrote to for so long; return how much there was."""
+        ...
+
     def names(self, prefix: str) -> Iterator[str]:
         """Yield the names below `prefix`, a whole path segment or "" for all, in no promised order."""
         ...

@@ -197,6 +197,24 @@ def test_what_a_crash_left_behind_is_not_listed(tmp_path: Path) -> None:
         objects.get("ab/.partial-xyz")
 
 
+def test_what_a_crash_left_behind_is_swept_up_once_it_is_old(tmp_path: Path) -> None:
+    objects = FileObjects(tmp_path)
+    objects.put("ab/cd", b"x")
+    old, new = tmp_path / "ab" / ".partial-old", tmp_path / "ab" / ".partial-new"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    assert [objects.sweep(3600), objects.sweep(3600), new.exists(), old.exists()] == [1, 0, True, False]
+    assert objects.get("ab/cd") == b"x"
+
+
+def test_nothing_is_swept_up_that_is_an_object(objects: Objects) -> None:
+    assert objects.sweep(0) == 0
+    objects.put("ab/cd", b"x")
+    assert objects.sweep(0) == 0
+    assert objects.get("ab/cd") == b"x"
+
+
 def test_a_write_that_fails_leaves_the_old_object_and_no_stray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     objects = FileObjects(tmp_path)
     objects.put("ab/cd", b"old")

@@ -65,6 +65,9 @@ class Memory:
     def delete(self, name: str) -> None:
         self.objects.pop(name, None)
 
+    def sweep(self, idle_seconds: float) -> int:
+        return 0
+
     def names(self, prefix: str) -> Iterator[str]:
         return iter(list(self.objects))
 

@@ -76,6 +76,9 @@ class Memory:
     def delete(self, name: str) -> None:
         self.objects.pop(name, None)
 
+    def sweep(self, idle_seconds: float) -> int:
+        return 0
+
     def names(self, prefix: str) -> Iterator[str]:
         return (name for name in list(self.objects) if name.startswith(prefix))
 

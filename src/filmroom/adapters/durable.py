@@ -41,6 +41,13 @@ def make_folders(folder: Path) -> None:
     sync_folder(folder.parent)
 
 
+def is_idle(path: Path, seconds: float) -> bool:
+    """Say whether nobody wrote to the file for so long, by the clock of the disk that it lies on."""
+    with tempfile.TemporaryFile(dir=path.parent) as now, suppress(FileNotFoundError):
+        return os.fstat(now.fileno()).st_mtime - path.stat().st_mtime >= seconds
+    return False
+
+
 def sync_folder(folder: Path) -> None:
     """Wait until the names in the folder are on the device."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filmroom.adapters.durable import PARTIAL, make_folders, replace_file, sync_folder
+from filmroom.adapters.durable import PARTIAL, is_idle, make_folders, replace_file, sync_folder
 from filmroom.errors import Invalid, NotFound, Unavailable
 
 _LONGEST_SEGMENT = 255
@@ -72,6 +72,13 @@ class FileObjects:
                 sync_folder(path.parent)
         except NotFound:
             return
+
+    def sweep(self, idle_seconds: float) -> int:
+        with _translated(""):
+            strays = [path for path in self._root.rglob(f"{PARTIAL}*") if is_idle(path, idle_seconds)]
+            for path in strays:
+                path.unlink(missing_ok=True)
+        return len(strays)
 
     def names(self, prefix: str) -> Iterator[str]:
         start = self._root / check_object_name(prefix, is_prefix=True)

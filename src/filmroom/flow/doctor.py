@@ -20,6 +20,8 @@ from filmroom.ids import Zone
 from filmroom.ports import Ports
 from filmroom.records import Beside, CaseState, CopyState, Outcome, Reason
 
+_IDLE_SECONDS = 86_400
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
@@ -32,25 +34,30 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """`scrubbed` and `adopted` say what was done, when it was asked for; `checks` how things are after that."""
+    """`scrubbed`, `adopted` and `swept` say what was done, when it was asked for; `checks` how things are after that."""
 
     ok: bool
     checks: tuple[Check, ...]
     scrubbed: Scrubbed | None = None
     adopted: Receipt | None = None
+    swept: int | None = None
 
 
 def doctor(ports: Ports, *, pace: Pace | None = None, adopt: bool = False) -> Diagnosis:
     """Look at the catalog, every zone, the keys, the audit log, and at objects that no row speaks of or that are damaged.
 
-    With a `pace`, read back what is due first; with `adopt`, take in orphans first. Raises Denied, and Unavailable when
+    With a `pace`, read back what is due first; with `adopt`, take in orphans and clear away what writes that were cut off
+    left behind. Raises Denied, and Unavailable when
     either cannot be done.
     """
     permit = evidence.authorize(ports, "doctor")
     scrubbed = None if pace is None else scrub(ports, permit, pace)
     adopted = _adopt(ports) if adopt else None
+    swept = sum(ports.objects[zone].sweep(_IDLE_SECONDS) for zone in Zone) if adopt else None
     checks = tuple(_checks(ports))
-    return Diagnosis(ok=all(check.ok for check in checks), checks=checks, scrubbed=scrubbed, adopted=adopted)
+    return Diagnosis(
+        ok=all(check.ok for check in checks), checks=checks, scrubbed=scrubbed, adopted=adopted, swept=swept
+    )
 
 
 def _checks(ports: Ports) -> Iterator[Check]:

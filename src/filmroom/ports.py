@@ -274,8 +274,13 @@ class Wholeness(Protocol):
 
     def facts(self, keys: Sequence[int]) -> Iterator[tuple[int, SeriesFacts]]: ...
 
-    def judge(self, verdicts: Sequence[tuple[int, tuple[Reason, ...]]], at: datetime) -> None:
-        """Keep what each series lacks. An earlier decision stands as long as it lacks the same."""
+    def judge(
+        self, verdicts: Sequence[tuple[int, tuple[Reason, ...]]], at: datetime, *, by_delivery: bool = True
+    ) -> None:
+        """Keep what each series lacks. An earlier decision stands as long as it lacks the same.
+
+        What no delivery was the cause of leaves the moment of the last judgement, from which a study is quiet.
+        """
         ...
 
     def accept(self, series_uid: str, by: str, at: datetime, why: str) -> None:

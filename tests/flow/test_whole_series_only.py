@@ -133,6 +133,18 @@ def test_a_study_must_be_quiet_for_as_long_as_the_room_says(ready, make_ct) -> N
     assert patient_room.freeze("lung", project="lung").instances == 4
 
 
+def test_a_decision_does_not_begin_the_quiet_anew(ready, make_ct) -> None:
+    patient_room = Room(replace(ready.ports, quiet=timedelta(minutes=5)))
+    whole = make_ct("P1", 1, 6)
+    ready.deliver("cut", whole[: len(whole) - 100])
+    bring(ready, make_ct, 1, 2, 3, 5)
+    ready.clock.pass_by(minutes=6)
+    (case,) = ready.room.quarantine()
+    ready.room.reject_case(case.id, why="cut")
+    patient_room.accept_incomplete(series_uid(ready), why="known")
+    assert patient_room.freeze("lung", project="lung").instances == 4
+
+
 def test_fewer_than_the_delivery_announced_marks_what_it_brought(ready, make_ct) -> None:
     for number in (1, 2, 3):
         ready.deliver(str(number), make_ct("P1", 1, number))

@@ -38,7 +38,7 @@ def accept_incomplete(ports: Ports, series_uid: str, *, why: str) -> list[Series
         if not keys:
             raise NotFound("there is no series with this UID", "see filmroom incomplete list")
         now = ports.clock.now()
-        _judge(tx, keys, now)
+        _judge(tx, keys, now, by_delivery=False)
         if any(each.lacks for each in tx.wholeness.unfinished(series_uid)):
             tx.wholeness.accept(series_uid, permit.actor.name, now, why)
         decided = tx.wholeness.unfinished(series_uid)
@@ -57,7 +57,7 @@ def judge_delivery(tx: Transaction, batch: str, at: datetime, *, short: int) -> 
 
 def judge_series(tx: Transaction, series_uid: str, at: datetime) -> None:
     """Judge a series anew, after something else than a delivery changed it."""
-    _judge(tx, tx.wholeness.of_uid(series_uid), at)
+    _judge(tx, tx.wholeness.of_uid(series_uid), at, by_delivery=False)
 
 
 def why_not(unfit: Mapping[tuple[str, str, str], Completeness | None], instance: StoredInstance) -> str:
@@ -66,7 +66,9 @@ def why_not(unfit: Mapping[tuple[str, str, str], Completeness | None], instance:
     return _WHY[unfit[key]] if key in unfit else ""
 
 
-def _judge(tx: Transaction, keys: Sequence[int], at: datetime, short: int | None = None) -> None:
+def _judge(
+    tx: Transaction, keys: Sequence[int], at: datetime, short: int | None = None, *, by_delivery: bool = True
+) -> None:
     for start in range(0, len(keys), _AT_ONCE):
         facts = tx.wholeness.facts(keys[start : start + _AT_ONCE])
-        tx.wholeness.judge([(key, lacks(each, short)) for key, each in facts], at)
+        tx.wholeness.judge([(key, lacks(each, short)) for key, each in facts], at, by_delivery=by_delivery)

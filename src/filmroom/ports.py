@@ -254,7 +254,7 @@ class Instances(Protocol):
         """Return the current instances of a patient (Patient ID or subject), study, series or SOP Instance UID."""
         ...
 
-    def completeness(self) -> list[tuple[str, str, int, int]]:
+    def filled(self) -> list[tuple[str, str, int, int]]:
         """Return (modality, column, filled, instances) for every column of every modality."""
         ...
 

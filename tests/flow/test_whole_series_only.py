@@ -189,3 +189,15 @@ def test_a_released_case_leaves_its_series_judged(ready, make_ct) -> None:
     (case,) = ready.room.quarantine()
     ready.room.release_case(case.id, why="only the last row")
     assert states(ready) == ["complete"]
+
+
+def test_a_decided_conflict_that_takes_an_instance_out_of_another_series_leaves_that_judged(ready, make_ct) -> None:
+    bring(ready, make_ct, 1, 2, 3, 4, 5)
+    uid = series_uid(ready)
+    ready.deliver("moved", make_ct("P1", 1, 3, SeriesInstanceUID=f"{uid}.7"))
+    ready.room.receive([ready.inbox / "moved"], "ct-1")
+    (case,) = ready.room.quarantine()
+    ready.room.release_case(case.id, why="it belongs there")
+    ready.room.deidentify("lung")
+    assert states(ready) == ["incomplete", "complete"]
+    assert ready.room.freeze("lung", project="lung").left_out == {LACKS: 4}

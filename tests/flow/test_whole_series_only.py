@@ -4,7 +4,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
+from filmroom.catalog.schema import series as series_table
 from filmroom.errors import NotFound, Refused
 from filmroom.flow.reception import Arrived, Reception
 from filmroom.records import Completeness
@@ -77,8 +79,23 @@ def test_somebody_may_decide_that_a_series_is_used_as_it_is(ready, make_ct) -> N
     with pytest.raises(Refused):
         ready.room.accept_incomplete(uid, why="again")
     (leaf,) = [entry.entry for entry in ready.room.audit() if entry.entry["verb"] == "incomplete"]
-    assert leaf["outcome"]["row"].startswith("sha256:")
+    assert leaf["outcome"]["decision"].startswith("sha256:")
     assert uid not in str(leaf) and "never made" not in str(leaf)
+    assert ready.room.verify_audit().ok
+
+
+def test_only_a_decision_in_the_log_makes_a_series_accepted(ready, make_ct) -> None:
+    bring(ready, make_ct, 1, 2, 3, 5)
+    uid = series_uid(ready)
+    ready.room.accept_incomplete(uid, why="the fourth was never made")
+    ready.room.receive([ready.inbox], "ct-1")
+    assert ready.room.verify_audit().ok
+    with ready.ports.catalog.write() as tx:
+        tx.wholeness._connection.execute(update(series_table).values(why="nobody asked"))
+    (problem,) = ready.room.verify_audit().problems
+    assert "accepted in the catalog without the log" in problem
+    bring(ready, make_ct, 4)
+    assert ready.room.verify_audit().ok
 
 
 def test_a_decision_holds_as_long_as_the_same_is_missing(ready, make_ct) -> None:

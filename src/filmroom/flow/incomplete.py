@@ -7,11 +7,15 @@ A new instance makes its series unjudged again: it counts as growing until a del
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from filmroom.canon import digest_of
 from filmroom.catalog.completeness import lacks
 from filmroom.errors import NotFound
 from filmroom.flow import evidence
 from filmroom.ports import Ports, Transaction
 from filmroom.records import Completeness, SeriesState, StoredInstance
+
+DECISION = "decision"
+"""In a leaf's outcome: the digest of a decision to use a series as it is."""
 
 _AT_ONCE = 500
 _WHY = {
@@ -42,10 +46,21 @@ def accept_incomplete(ports: Ports, series_uid: str, *, why: str) -> list[Series
         if any(each.lacks for each in tx.wholeness.unfinished(series_uid)):
             tx.wholeness.accept(series_uid, permit.actor.name, now, why)
         decided = tx.wholeness.unfinished(series_uid)
-        # A UID is a patient's value, and so may be a reason: the leaf has the digest of the whole decision instead.
-        outcome: dict[str, int | str] = {"series": len(decided), "lacks": sum(len(each.lacks) for each in decided)}
-        evidence.record(tx, ports, permit, {"kind": "patient", "id": decided[0].subject}, outcome, row=decided)
+        for each in decided:
+            outcome: dict[str, int | str] = {"state": str(each.state), "lacks": len(each.lacks)}
+            if each.state is Completeness.ACCEPTED:
+                outcome[DECISION] = decision_of(each)
+            evidence.record(tx, ports, permit, {"kind": "patient", "id": each.subject}, outcome)
         return decided
+
+
+def decision_of(series: SeriesState) -> str:
+    """Return the digest of what somebody decided about a series, which stands until it lacks something else.
+
+    A UID is a patient's value, and so may be a reason: a leaf has this instead of them.
+    """
+    names = [series.study_uid, series.series_uid]
+    return str(digest_of([*names, series.lacks, series.accepted_by, series.accepted_at, series.why]))
 
 
 def judge_delivery(tx: Transaction, batch: str, at: datetime, *, short: int) -> None:

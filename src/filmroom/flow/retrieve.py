@@ -100,7 +100,7 @@ def committed(ports: Ports, wanted: Sequence[tuple[str, str]], *, to: str) -> li
     """Say of each (SOP Class UID, SOP Instance UID) whether the room answers for it: "" for yes, else why not.
 
     The room answers for an object that has a current revision (so has every one in conflict or superseded) whose bytes
-    are there. Why not is `missing`, `other-class` or `unreadable`. Needs the permission to import, as it is the sender's question.
+    are there and not known to be damaged. Why not is `missing`, `other-class` or `unreadable`. Needs the permission to import, as it is the sender's question.
     """
     what = {"kind": "commitment", "id": str(digest_of([list(pair) for pair in wanted])), "to": to}
     permit = evidence.authorize(ports, "import", what)
@@ -133,6 +133,8 @@ def _answer(ports: Ports, zone: SealedZone, sop_class: str, stored: StoredInstan
         return "missing"
     if stored.sop_class != sop_class:
         return "other-class"
+    if stored.damage:
+        return "unreadable"
     try:
         ports.objects[Zone.CLINICAL].size(zone.name_of(stored.digest))
     except NotFound:

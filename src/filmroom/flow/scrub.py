@@ -1,4 +1,4 @@
-"""Scrubbing, a part of `doctor`: every object of the clinical zone is read back now and then and compared with its digest.
+"""Scrubbing, a part of `doctor`: every received object is read back now and then and compared with its digest.
 
 What was never read back comes first, then what was longest ago; each group's moments are kept when the group is done, so a run
 that is stopped is gone on with by the next. What is not what it was is marked, and nothing uses it until it is whole again:

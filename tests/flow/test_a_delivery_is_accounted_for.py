@@ -162,6 +162,14 @@ def test_a_manifest_of_any_usual_checksum_tells_what_is_missing_and_what_is_othe
     assert world.room.verify_audit().ok
 
 
+def test_a_manifest_may_begin_as_windows_begins_a_text(world, make_ct, tmp_path) -> None:
+    image = make_ct("P1", 1, 1)
+    world.deliver("1", image)
+    manifest = tmp_path / "sums"
+    manifest.write_text(f"{Digest.of(image).hex}  1\n", "utf-8-sig")
+    assert world.room.receive([world.inbox], "ct-1", manifest=manifest).is_complete
+
+
 def test_a_disc_is_compared_with_its_directory(world, pydicom_files) -> None:
     disc = world.inbox / "disc"
     shutil.copytree(pydicom_files / "test_files" / "dicomdirtests", disc, ignore=shutil.ignore_patterns("*-*", "TINY*"))

@@ -37,7 +37,7 @@ def release_case(ports: Ports, case: str, *, why: str = "") -> Case:
         found = tx.cases.get(case)
     if found.instance is None:
         raise Refused(
-            "this object cannot be let in: what names it in the catalog cannot be read",
+            "this object cannot be let in: it is an image file, or what names it in the catalog cannot be read",
             f"repair it at the source and import it again, or: filmroom quarantine reject {case} --why TEXT",
         )
     if found.state is not CaseState.OPEN:

@@ -258,6 +258,6 @@ def in_groups(arrivals: Iterable[_Arriving]) -> Iterator[list[_Arriving]]:
 
 def _read_manifest(path: Path) -> Manifest:
     try:
-        return Manifest.parse(path.read_text("utf-8"))
+        return Manifest.parse(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError):
         raise Invalid("the manifest cannot be read", "give a text file as sha256sum prints it") from None

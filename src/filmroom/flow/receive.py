@@ -164,7 +164,7 @@ class _Announced:
         self, label: str, names: Sequence[str], data: Content, sidecar: bytes, problem: Reason | None = None
     ) -> Arrived:
         """Compare an object with what was announced under its names."""
-        if isinstance(data, bytes) and kind(data) == "dicomdir":
+        if kind(data) == "dicomdir":
             self.media.append(Medium(label, read_directory(data)))
         doubt = self.manifest.tick(names, data)
         return Arrived(label, data, problem, doubt=doubt, beside=Beside(label, sidecar))

@@ -10,7 +10,7 @@ from filmroom.catalog.schema import data_key
 from filmroom.dicom.parse import parse
 from filmroom.errors import Corrupt, KeyGone
 from filmroom.flow.doctor import doctor
-from filmroom.flow.retrieve import committed
+from filmroom.flow.retrieve import committed, series
 from filmroom.flow.scrub import GROUP, Pace, keep_scrubbing
 from filmroom.flow.sealed import SealedZone, case_subject, patient_subject
 from filmroom.govern.policy import Policies
@@ -127,7 +127,7 @@ def test_what_lies_in_quarantine_is_read_back_too_and_mended_by_the_same_bytes(w
     assert scrub(world).ok and world.room.query(level="instance").count == 1
 
 
-def test_the_room_does_not_answer_for_what_it_knows_to_be_damaged(world, make_ct) -> None:
+def test_the_room_does_not_answer_for_what_it_knows_to_be_damaged_and_a_pull_fetches_it_again(world, make_ct) -> None:
     image = make_ct("P1", 1, 1)
     world.deliver("1", image)
     world.room.receive([world.inbox], "ct-1")
@@ -138,8 +138,10 @@ def test_the_room_does_not_answer_for_what_it_knows_to_be_damaged(world, make_ct
     rot(world, object_of(world, image))
     scrub(world)
     assert committed(world.ports, asked, to="ct-1") == ["unreadable"]
+    assert not series(world.ports, found.series_uid).cataloged
     world.room.receive([world.inbox], "ct-1")
     assert committed(world.ports, asked, to="ct-1") == [""]
+    assert series(world.ports, found.series_uid).cataloged == {found.sop_uid}
 
 
 def test_what_was_erased_is_not_said_to_be_mended(world, make_ct) -> None:

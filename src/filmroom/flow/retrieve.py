@@ -26,7 +26,7 @@ _KEYS = {Level.STUDY: "study_uid", Level.SERIES: "series_uid", Level.INSTANCE: "
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What came of one series: SOP Instance UIDs that are cataloged, and others that a case was opened for.
+    """What came of one series: SOP Instance UIDs that are cataloged and sound, and others that a case was opened for.
 
     A case that was rejected counts too: the object came, and somebody decided about it.
     """
@@ -118,7 +118,7 @@ def series(ports: Ports, series_uid: str) -> Series:
     """Return what came of a series, whether it was let in, waits or was rejected. Raises Denied."""
     evidence.authorize(ports, "query", {"kind": "catalog", "id": Level.SERIES})
     with ports.catalog.read() as tx:
-        cataloged = {each.sop_uid for each in tx.instances.find(Level.SERIES, series_uid)}
+        cataloged = {each.sop_uid for each in tx.instances.find(Level.SERIES, series_uid) if not each.damage}
         cases = tx.cases.sop_uids(series_uid)
     return Series(frozenset(cataloged), frozenset(cases - cataloged))
 

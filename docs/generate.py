@@ -456,7 +456,10 @@ _REASONS = {
     "pixels-missing": ("quarantined", "it is an image, but there is no Pixel Data"),
     "pixels-short": ("quarantined", "Pixel Data has fewer bytes or fragments than the image needs"),
     "sequence-broken": ("quarantined", "a sequence cannot be read, or ends in the middle of an element"),
-    "sidecar": ("ignored", "describes the volume beside it, whose row in the catalog has its fields"),
+    "sidecar": (
+        "ignored",
+        "describes the volume beside it, which has its fields in the catalog if it was new to the room",
+    ),
     "too-large": ("ignored, quarantined", "more bytes than are taken, or than a deflated data set may inflate to"),
     "transfer-syntax-wrong": (
         "quarantined",

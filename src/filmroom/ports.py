@@ -258,7 +258,7 @@ class Instances(Protocol):
         """Return the current instances of a patient (Patient ID or subject), study, series or SOP Instance UID."""
         ...
 
-    def completeness(self) -> list[tuple[str, str, int, int]]:
+    def filled(self) -> list[tuple[str, str, int, int]]:
         """Return (modality, column, filled, instances) for every column of every modality."""
         ...
 
@@ -278,8 +278,13 @@ class Wholeness(Protocol):
 
     def facts(self, keys: Sequence[int]) -> Iterator[tuple[int, SeriesFacts]]: ...
 
-    def judge(self, verdicts: Sequence[tuple[int, tuple[Reason, ...]]], at: datetime) -> None:
-        """Keep what each series lacks. An earlier decision stands as long as it lacks the same."""
+    def judge(
+        self, verdicts: Sequence[tuple[int, tuple[Reason, ...]]], at: datetime, *, by_delivery: bool = True
+    ) -> None:
+        """Keep what each series lacks. An earlier decision stands as long as it lacks the same.
+
+        What no delivery was the cause of leaves the moment of the last judgement, from which a study is quiet.
+        """
         ...
 
     def accept(self, series_uid: str, by: str, at: datetime, why: str) -> None:

@@ -42,7 +42,7 @@ from filmroom.flow.load import load
 from filmroom.flow.model import register_model
 from filmroom.flow.project import create_project
 from filmroom.flow.quarantine import cases, reject_case, release_case, show_case
-from filmroom.flow.query import Filled, Rows, columns, completeness, query
+from filmroom.flow.query import Filled, Rows, columns, filled, query
 from filmroom.flow.receive import Unread, receive, stage_and_write
 from filmroom.flow.reception import Arrived, Delivery, Judged, Receipt, Reception
 from filmroom.flow.retrieve import Retrieval, retrieve
@@ -279,9 +279,9 @@ class Room:
         """Return the vocabulary of `where`."""
         return columns(self._ports)
 
-    def completeness(self) -> list[Filled]:
-        """Return how completely each modality's columns are filled."""
-        return completeness(self._ports)
+    def filled(self) -> list[Filled]:
+        """Return in how many of its instances each modality's columns are filled."""
+        return filled(self._ports)
 
     def import_labels(self, file: Path | str, *, name: str, kind: LabelKind | str, by: str | None = None) -> Imported:
         """Append the statements of a CSV file to a set. Said again by the same reader, a statement adds nothing."""

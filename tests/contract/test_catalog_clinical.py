@@ -368,12 +368,12 @@ def test_a_patient_is_found_by_patient_id_and_by_subject(catalog: SqlCatalog) ->
             assert len(tx.instances.find(level, name)) == count
 
 
-def test_completeness_counts_each_modality_by_its_current_instances(catalog: SqlCatalog) -> None:
+def test_filled_columns_are_counted_for_each_modality_by_its_current_instances(catalog: SqlCatalog) -> None:
     _add(catalog, _instance(1, values={"modality": "CT", "rows": 5}), _instance(2))
     _add(catalog, _instance(3, "1.1.2", {"rows": 5}), _instance(4, "1.1.2"))
     _add(catalog, _instance(5), state=InstanceState.REJECTED)
     with catalog.read() as tx:
-        found = {(modality, column): counts for modality, column, *counts in tx.instances.completeness()}
+        found = {(modality, column): counts for modality, column, *counts in tx.instances.filled()}
     assert {modality for modality, _ in found} == {"CT", ""}
     assert (found["CT", "rows"], found["", "rows"]) == ([1, 2], [1, 2])
     assert (found["CT", "modality"], found["", "modality"], found["", "kernel"]) == ([2, 2], [0, 2], [0, 2])

@@ -10,6 +10,7 @@ from io import BytesIO
 
 import pytest
 
+from filmroom.dicom.directory import MAX_BYTES
 from filmroom.errors import NotFound
 from filmroom.flow.reception import GROUP_OBJECTS
 from filmroom.flow.sealed import SealedZone
@@ -160,6 +161,22 @@ def test_a_manifest_of_any_usual_checksum_tells_what_is_missing_and_what_is_othe
     (case,) = world.room.quarantine()
     assert [reason.code for reason in case.reasons] == ["checksum-mismatch"]
     assert world.room.verify_audit().ok
+
+
+def test_a_directory_that_is_too_large_is_said_to_be_broken(world, pydicom_files) -> None:
+    listing = (pydicom_files / "test_files" / "dicomdirtests" / "DICOMDIR").read_bytes()
+    world.deliver("disc/DICOMDIR", listing + bytes(MAX_BYTES))
+    receipt = world.room.receive([world.inbox], "disc")
+    assert receipt.reasons == {"dicomdir": 1}
+    assert [each.code for each in receipt.discrepancies] == ["dicomdir-broken"]
+
+
+def test_a_manifest_may_begin_as_windows_begins_a_text(world, make_ct, tmp_path) -> None:
+    image = make_ct("P1", 1, 1)
+    world.deliver("1", image)
+    manifest = tmp_path / "sums"
+    manifest.write_text(f"{Digest.of(image).hex}  1\n", "utf-8-sig")
+    assert world.room.receive([world.inbox], "ct-1", manifest=manifest).is_complete
 
 
 def test_a_disc_is_compared_with_its_directory(world, pydicom_files) -> None:

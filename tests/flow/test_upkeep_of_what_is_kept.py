@@ -3,11 +3,14 @@
 from dataclasses import dataclass, field, replace
 
 import pytest
+from sqlalchemy import update
 
 from filmroom.adapters.keys import FileKeys
+from filmroom.catalog.schema import data_key
 from filmroom.dicom.parse import parse
 from filmroom.errors import Corrupt, KeyGone
 from filmroom.flow.doctor import doctor
+from filmroom.flow.retrieve import committed, series
 from filmroom.flow.scrub import GROUP, Pace, keep_scrubbing
 from filmroom.flow.sealed import SealedZone, case_subject, patient_subject
 from filmroom.govern.policy import Policies
@@ -122,6 +125,37 @@ def test_what_lies_in_quarantine_is_read_back_too_and_mended_by_the_same_bytes(w
     assert scrub(world).scrubbed.damaged == {"rotten": 1}
     assert world.room.receive([world.inbox], "ct-1").duplicate == 1
     assert scrub(world).ok and world.room.query(level="instance").count == 1
+
+
+def test_the_room_does_not_answer_for_what_it_knows_to_be_damaged_and_a_pull_fetches_it_again(world, make_ct) -> None:
+    image = make_ct("P1", 1, 1)
+    world.deliver("1", image)
+    world.room.receive([world.inbox], "ct-1")
+    found = parse(image).instance
+    assert found is not None
+    asked = [(found.sop_class, found.sop_uid)]
+    assert committed(world.ports, asked, to="ct-1") == [""]
+    rot(world, object_of(world, image))
+    scrub(world)
+    assert committed(world.ports, asked, to="ct-1") == ["unreadable"]
+    assert not series(world.ports, found.series_uid).cataloged
+    world.room.receive([world.inbox], "ct-1")
+    assert committed(world.ports, asked, to="ct-1") == [""]
+    assert series(world.ports, found.series_uid).cataloged == {found.sop_uid}
+
+
+def test_what_was_erased_is_not_said_to_be_mended(world, make_ct) -> None:
+    image = make_ct("P1", 1, 1)
+    world.deliver("1", image)
+    world.room.receive([world.inbox], "ct-1")
+    rot(world, object_of(world, image))
+    assert scrub(world).scrubbed.damaged == {"rotten": 1}
+    with world.ports.catalog.write() as tx:
+        subject = tx.instances.get(Digest.of(image)).subject
+        tx.keys._connection.execute(update(data_key).where(data_key.c.subject == subject).values(wrapped=None))
+    diagnosis = scrub(world)
+    assert (diagnosis.scrubbed.erased, diagnosis.scrubbed.mended, diagnosis.ok) == (1, 0, True)
+    assert [outcome["state"] for what, outcome in log(world) if what["kind"] == "instance"] == ["rotten", "erased"]
 
 
 def test_a_run_that_is_stopped_is_gone_on_with_and_what_was_seen_lately_is_left_alone(world, make_ct) -> None:

@@ -4,7 +4,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
+from filmroom.catalog.schema import series as series_table
 from filmroom.errors import NotFound, Refused
 from filmroom.flow.reception import Arrived, Reception
 from filmroom.records import Completeness
@@ -77,8 +79,23 @@ def test_somebody_may_decide_that_a_series_is_used_as_it_is(ready, make_ct) -> N
     with pytest.raises(Refused):
         ready.room.accept_incomplete(uid, why="again")
     (leaf,) = [entry.entry for entry in ready.room.audit() if entry.entry["verb"] == "incomplete"]
-    assert leaf["outcome"]["row"].startswith("sha256:")
+    assert leaf["outcome"]["decision"].startswith("sha256:")
     assert uid not in str(leaf) and "never made" not in str(leaf)
+    assert ready.room.verify_audit().ok
+
+
+def test_only_a_decision_in_the_log_makes_a_series_accepted(ready, make_ct) -> None:
+    bring(ready, make_ct, 1, 2, 3, 5)
+    uid = series_uid(ready)
+    ready.room.accept_incomplete(uid, why="the fourth was never made")
+    ready.room.receive([ready.inbox], "ct-1")
+    assert ready.room.verify_audit().ok
+    with ready.ports.catalog.write() as tx:
+        tx.wholeness._connection.execute(update(series_table).values(why="nobody asked"))
+    (problem,) = ready.room.verify_audit().problems
+    assert "accepted in the catalog without the log" in problem
+    bring(ready, make_ct, 4)
+    assert ready.room.verify_audit().ok
 
 
 def test_a_decision_holds_as_long_as_the_same_is_missing(ready, make_ct) -> None:
@@ -133,6 +150,18 @@ def test_a_study_must_be_quiet_for_as_long_as_the_room_says(ready, make_ct) -> N
     assert patient_room.freeze("lung", project="lung").instances == 4
 
 
+def test_a_decision_does_not_begin_the_quiet_anew(ready, make_ct) -> None:
+    patient_room = Room(replace(ready.ports, quiet=timedelta(minutes=5)))
+    whole = make_ct("P1", 1, 6)
+    ready.deliver("cut", whole[: len(whole) - 100])
+    bring(ready, make_ct, 1, 2, 3, 5)
+    ready.clock.pass_by(minutes=6)
+    (case,) = ready.room.quarantine()
+    ready.room.reject_case(case.id, why="cut")
+    patient_room.accept_incomplete(series_uid(ready), why="known")
+    assert patient_room.freeze("lung", project="lung").instances == 4
+
+
 def test_fewer_than_the_delivery_announced_marks_what_it_brought(ready, make_ct) -> None:
     for number in (1, 2, 3):
         ready.deliver(str(number), make_ct("P1", 1, number))
@@ -177,3 +206,15 @@ def test_a_released_case_leaves_its_series_judged(ready, make_ct) -> None:
     (case,) = ready.room.quarantine()
     ready.room.release_case(case.id, why="only the last row")
     assert states(ready) == ["complete"]
+
+
+def test_a_decided_conflict_that_takes_an_instance_out_of_another_series_leaves_that_judged(ready, make_ct) -> None:
+    bring(ready, make_ct, 1, 2, 3, 4, 5)
+    uid = series_uid(ready)
+    ready.deliver("moved", make_ct("P1", 1, 3, SeriesInstanceUID=f"{uid}.7"))
+    ready.room.receive([ready.inbox / "moved"], "ct-1")
+    (case,) = ready.room.quarantine()
+    ready.room.release_case(case.id, why="it belongs there")
+    ready.room.deidentify("lung")
+    assert states(ready) == ["incomplete", "complete"]
+    assert ready.room.freeze("lung", project="lung").left_out == {LACKS: 4}

@@ -1,5 +1,7 @@
 """What a key means is said once for every door, and as exactly as the query language can."""
 
+from fnmatch import fnmatchcase
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,12 +36,33 @@ def test_every_key_is_a_condition_or_refused_without_its_value(name: str, text: 
         ("image_type", "AX*", "ORIGINAL\\PRIMARY\\AXIAL", True),
         ("image_type", "PRIM*AL", "ORIGINAL\\PRIMARY\\AXIAL", False),
         ("image_type", "?RIGINAL", "ORIGINAL\\PRIMARY", True),
+        ("image_type", "A*L", "ORIGINAL\\PRIMARY", False),
+        ("image_type", "CSA_MIP", "DERIVED\\CSA_MIP", True),
+        ("image_type", "CSA_MIP", "DERIVED\\CSA MIP", False),
+        ("series_description", "*ab*ab", "abab", True),
+        ("series_description", "*ab*ab", "ab", False),
+        ("series_description", "a*?b*c", "axbc", True),
+        ("series_description", "a*?b*c", "abc", False),
+        ("series_description", "*", "", True),
     ],
 )
 def test_a_wild_card_stands_for_characters_of_one_value(name: str, key: str, stored: str, fits: bool) -> None:
     pattern = matching.pattern(BY_NAME[name], key)
     assert pattern is not None
     assert bool(pattern.match(stored)) is fits
+
+
+@given(st.text("ab*?", max_size=8), st.text("ab", max_size=8))
+def test_wild_cards_mean_what_they_mean_in_file_names(key: str, stored: str) -> None:
+    pattern = matching.pattern(BY_NAME["series_description"], key)
+    assert (key == stored if pattern is None else bool(pattern.match(stored))) is fnmatchcase(stored, key)
+
+
+def test_wild_cards_without_end_are_answered_all_the_same() -> None:
+    for name in ("series_description", "image_type"):
+        for key in ("*?" * 30 + "%", "*A" * 30 + "%"):
+            pattern = matching.pattern(BY_NAME[name], key)
+            assert pattern is not None and not pattern.match("A" * 64)
 
 
 def test_only_text_has_wild_cards_and_a_uid_has_none() -> None:

@@ -162,7 +162,7 @@ def test_a_gzip_bomb_is_inflated_no_further_than_its_header_says() -> None:
 
 
 def test_a_volume_that_would_inflate_beyond_the_limits_is_not_inflated() -> None:
-    huge = gzip.compress(volume((30000, 30000, 100), voxels=b""))
+    huge = gzip.compress(volume((30000, 30000, 3), voxels=bytes(6 << 20)), 0)
     assert findings(huge) == ["volume-not-counted"]
 
 
@@ -173,6 +173,12 @@ def test_units_become_millimetres_and_seconds() -> None:
     found = values(volume((2, 2, 2), units=2, steps=(0.8, -1.0, 0.0, float("inf"))))
     assert (found["spacing_x_mm"], found["spacing_y_mm"], "spacing_z_mm" in found) == (0.8, 1.0, False)
     assert findings(volume(units=0)) == ["units-unknown"]
+
+
+def test_a_volume_that_no_gzip_of_its_size_holds_is_short() -> None:
+    dims = (1 << 40,) * 7
+    for promise in (volume((30000, 30000, 100), voxels=b""), volume(dims, version=2, voxels=b"")):
+        assert codes(gzip.compress(promise)) == ["volume-short"]
 
 
 def test_half_of_a_pair_and_what_only_is_in_gzip_are_ignored() -> None:
@@ -203,6 +209,7 @@ def test_a_sidecar_fills_columns_and_a_broken_one_is_a_finding() -> None:
         b"{",
         b"[1]",
         b'{"a": NaN}',
+        b'{"a": 1e999}',
         b"[" * 100_000,
         b'{"a": ' + b"9" * 5000 + b"}",
         b" " * 300_000,

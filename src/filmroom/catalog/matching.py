@@ -49,15 +49,24 @@ def condition(column: Column, text: str) -> str:
 
 
 def pattern(column: Column, text: str) -> re.Pattern[str] | None:
-    """Return what a text with wild cards means, to match a stored value from its start, None for any other text."""
-    if not _is_wild(column, text):
+    """Return what a text means exactly, to match a stored value from its start; None where `condition` says it all.
+
+    However many wild cards there are, matching takes no longer than the text times the value: each part between two of
+    them is taken where it first fits.
+    """
+    if not _is_wild(column, text) and not (column.name in MANY and {"%", "_"} & set(text)):
         return None
     any_one = r"[^\\]" if column.name in MANY else "."
-    signs = {"*": f"{any_one}*", "?": any_one}
-    short = re.sub(r"\*+", "*", _as_stored(column, text))
-    body = "".join(signs.get(sign) or re.escape(sign) for sign in short)
+    first, *rest = (
+        "".join(any_one if sign == "?" else re.escape(sign) for sign in part)
+        for part in _as_stored(column, text).split("*")
+    )
+    between, last = (
+        "".join(f"(?>{any_one}*?{part})" for part in rest[:-1]),
+        "".join(f"{any_one}*{part}" for part in rest[-1:]),
+    )
     around = (r"(?:.*\\)?", r"(?:\\.*)?") if column.name in MANY else ("", "")
-    return re.compile(f"{around[0]}{body}{around[1]}\\Z", re.DOTALL)
+    return re.compile(f"{around[0]}{first}{between}{last}{around[1]}\\Z", re.DOTALL)
 
 
 def among(name: str, texts: Iterable[str]) -> Iterator[str]:

@@ -104,19 +104,19 @@ class _Story:
         series = self._room.query(level=Level.SERIES, select=["modality", "body_part"])
         instances = self._room.query(level=Level.INSTANCE, select=["modality"])
         kinds = Counter(f"{row['modality'] or '?'} {row['body_part'] or '(no body part)'}" for row in series.rows)
-        filled = self._room.completeness()
+        filled = self._room.filled()
         share = {
             column: sum(each.filled for each in filled if each.column == column) / max(1, instances.count)
             for column in ("body_part", "manufacturer", "study_date", "age_years", "series_description")
         }
-        self.figures["catalog"] = plain({"series": series.count, "instances": instances.count, "complete": share})
+        self.figures["catalog"] = plain({"series": series.count, "instances": instances.count, "filled": share})
         self._say(
             "2. catalog",
             f"The catalog holds {instances.count} current instances in {series.count} series. By modality and body part:",
         )
         self._list(kinds)
-        complete = ", ".join(f"{column} {value:.0%}" for column, value in share.items())
-        self._say("", f"How complete the metadata is: {complete}.")
+        shares = ", ".join(f"{column} {value:.0%}" for column, value in share.items())
+        self._say("", f"In how many instances its columns are filled: {shares}.")
 
     def _deidentify(self) -> None:
         self._room.project(PROJECT, purpose="to show what a filmroom does")

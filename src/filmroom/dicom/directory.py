@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from filmroom.dicom import values, walk
+from filmroom.dicom.windows import Lengthy
 
 MAX_BYTES = 64 << 20
 
@@ -35,11 +36,11 @@ class Directory:
     is_whole: bool = True
 
 
-def read_directory(data: bytes) -> Directory:
+def read_directory(data: Lengthy) -> Directory:
     """Return the files that a DICOMDIR names. Never raises for what the bytes hold."""
     if len(data) > MAX_BYTES:
         return Directory((), is_whole=False)
-    reading = walk.walk(data)
+    reading = walk.walk(data[:])
     try:
         items = list(reading.dataset[_RECORDS].value) if _RECORDS in reading.dataset else []
         found = [entry for item in items if isinstance(item, Dataset) and (entry := _entry(item))]

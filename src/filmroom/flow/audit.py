@@ -7,10 +7,11 @@ from filmroom.canon import Json, digest_of
 from filmroom.crypto import merkle
 from filmroom.errors import Corrupt, NotFound
 from filmroom.flow import evidence
+from filmroom.flow.incomplete import DECISION, decision_of
 from filmroom.govern import audit
 from filmroom.ids import Digest
 from filmroom.ports import Ports, Transaction
-from filmroom.records import Checkpoint, Outcome
+from filmroom.records import Checkpoint, Completeness, Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,7 @@ def verify_audit(ports: Ports) -> audit.Verdict:
     """Check every leaf against every signed checkpoint, the one outside the catalog too, and the catalog against the log.
 
     Rows of deliveries, label sets, projects, snapshots, shardsets, requests, grants, leases and opened shards must be what
-    was written down when they were made or last decided about.
+    was written down when they were made or last decided about, and every accepted series somebody's decision.
     """
     evidence.authorize(ports, "audit")
     origin, public_key = audit.origin(ports.room), ports.keys.public_key()
@@ -89,6 +90,7 @@ def _rows_differ(ports: Ports) -> Iterator[str]:
     said: dict[tuple[str, str], str] = {}
     deliveries: dict[str, list[tuple[int, str]]] = {}
     labels: dict[str, list[tuple[int, str]]] = {}
+    decisions: set[str] = set()
     with ports.catalog.read() as tx:
         for leaf in tx.log.leaves():
             try:
@@ -99,12 +101,17 @@ def _rows_differ(ports: Ports) -> Iterator[str]:
             kind, name = what.get("kind", ""), what.get("id", "")
             if evidence.ROW in outcome:
                 said[kind, name] = outcome[evidence.ROW]
+            if DECISION in outcome:
+                decisions.add(outcome[DECISION])
             if "ledger" in outcome:
                 count = sum(int(outcome.get(each, "0")) for each in Outcome)
                 deliveries.setdefault(name, []).append((count, outcome["ledger"]))
             if "entries" in outcome:
                 labels.setdefault(name, []).append((int(outcome["added"]), outcome["entries"]))
         yield from _records_differ(tx, said)
+        for series in tx.wholeness.unfinished():
+            if series.state is Completeness.ACCEPTED and decision_of(series) not in decisions:
+                yield f"a series of {series.subject} was accepted in the catalog without the log"
         for batch, groups in deliveries.items():
             yield from _list_differs(f"the ledger of {batch}", list(tx.batches.ledger(batch)), groups)
         for name, groups in labels.items():

@@ -7,11 +7,15 @@ A new instance makes its series unjudged again: it counts as growing until a del
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from filmroom.canon import digest_of
 from filmroom.catalog.completeness import lacks
 from filmroom.errors import NotFound
 from filmroom.flow import evidence
 from filmroom.ports import Ports, Transaction
 from filmroom.records import Completeness, SeriesState, StoredInstance
+
+DECISION = "decision"
+"""In a leaf's outcome: the digest of a decision to use a series as it is."""
 
 _AT_ONCE = 500
 _WHY = {
@@ -38,14 +42,25 @@ def accept_incomplete(ports: Ports, series_uid: str, *, why: str) -> list[Series
         if not keys:
             raise NotFound("there is no series with this UID", "see filmroom incomplete list")
         now = ports.clock.now()
-        _judge(tx, keys, now)
+        _judge(tx, keys, now, by_delivery=False)
         if any(each.lacks for each in tx.wholeness.unfinished(series_uid)):
             tx.wholeness.accept(series_uid, permit.actor.name, now, why)
         decided = tx.wholeness.unfinished(series_uid)
-        # A UID is a patient's value, and so may be a reason: the leaf has the digest of the whole decision instead.
-        outcome: dict[str, int | str] = {"series": len(decided), "lacks": sum(len(each.lacks) for each in decided)}
-        evidence.record(tx, ports, permit, {"kind": "patient", "id": decided[0].subject}, outcome, row=decided)
+        for each in decided:
+            outcome: dict[str, int | str] = {"state": str(each.state), "lacks": len(each.lacks)}
+            if each.state is Completeness.ACCEPTED:
+                outcome[DECISION] = decision_of(each)
+            evidence.record(tx, ports, permit, {"kind": "patient", "id": each.subject}, outcome)
         return decided
+
+
+def decision_of(series: SeriesState) -> str:
+    """Return the digest of what somebody decided about a series, which stands until it lacks something else.
+
+    A UID is a patient's value, and so may be a reason: a leaf has this instead of them.
+    """
+    names = [series.study_uid, series.series_uid]
+    return str(digest_of([*names, series.lacks, series.accepted_by, series.accepted_at, series.why]))
 
 
 def judge_delivery(tx: Transaction, batch: str, at: datetime, *, short: int) -> None:
@@ -57,7 +72,7 @@ def judge_delivery(tx: Transaction, batch: str, at: datetime, *, short: int) -> 
 
 def judge_series(tx: Transaction, series_uid: str, at: datetime) -> None:
     """Judge a series anew, after something else than a delivery changed it."""
-    _judge(tx, tx.wholeness.of_uid(series_uid), at)
+    _judge(tx, tx.wholeness.of_uid(series_uid), at, by_delivery=False)
 
 
 def why_not(unfit: Mapping[tuple[str, str, str], Completeness | None], instance: StoredInstance) -> str:
@@ -66,7 +81,9 @@ def why_not(unfit: Mapping[tuple[str, str, str], Completeness | None], instance:
     return _WHY[unfit[key]] if key in unfit else ""
 
 
-def _judge(tx: Transaction, keys: Sequence[int], at: datetime, short: int | None = None) -> None:
+def _judge(
+    tx: Transaction, keys: Sequence[int], at: datetime, short: int | None = None, *, by_delivery: bool = True
+) -> None:
     for start in range(0, len(keys), _AT_ONCE):
         facts = tx.wholeness.facts(keys[start : start + _AT_ONCE])
-        tx.wholeness.judge([(key, lacks(each, short)) for key, each in facts], at)
+        tx.wholeness.judge([(key, lacks(each, short)) for key, each in facts], at, by_delivery=by_delivery)

@@ -37,7 +37,7 @@ def release_case(ports: Ports, case: str, *, why: str = "") -> Case:
         found = tx.cases.get(case)
     if found.instance is None:
         raise Refused(
-            "this object cannot be let in: what names it in the catalog cannot be read",
+            "this object cannot be let in: it is an image file, or what names it in the catalog cannot be read",
             f"repair it at the source and import it again, or: filmroom quarantine reject {case} --why TEXT",
         )
     if found.state is not CaseState.OPEN:
@@ -45,8 +45,7 @@ def release_case(ports: Ports, case: str, *, why: str = "") -> Case:
     if _is_conflict(found):
         with ports.catalog.write() as tx:
             decided = _decide(tx, ports, permit, found, CaseState.RELEASED, why)
-            _make_current(tx, found.instance)
-            judge_series(tx, found.instance.series_uid, ports.clock.now())
+            _make_current(tx, ports, found.instance)
             return decided
     return _let_in(ports, permit, found, found.instance, why)
 
@@ -76,15 +75,18 @@ def _let_in(ports: Ports, permit: Permit, case: Case, instance: Instance, why: s
     with ports.catalog.write() as tx:
         decided = _decide(tx, ports, permit, case, CaseState.RELEASED, why)
         tx.instances.add([(released, subject, case.batch, InstanceState.CONFLICT)])
-        _make_current(tx, released)
-        judge_series(tx, released.series_uid, ports.clock.now())
+        _make_current(tx, ports, released)
         return decided
 
 
-def _make_current(tx: Transaction, instance: Instance) -> None:
-    for digest in tx.instances.current([instance.sop_uid]).values():
-        tx.instances.set_state(digest, InstanceState.SUPERSEDED)
+def _make_current(tx: Transaction, ports: Ports, instance: Instance) -> None:
+    """Let the instance supersede the revision that was current, which may have been of another series."""
+    before = list(tx.instances.revisions([instance.sop_uid]).values())
+    for each in before:
+        tx.instances.set_state(each.digest, InstanceState.SUPERSEDED)
     tx.instances.set_state(instance.digest, InstanceState.CURRENT)
+    for series_uid in sorted({instance.series_uid, *(each.series_uid for each in before)}):
+        judge_series(tx, series_uid, ports.clock.now())
 
 
 def _decide(tx: Transaction, ports: Ports, permit: Permit, case: Case, state: CaseState, why: str) -> Case:

@@ -50,11 +50,11 @@ def columns(ports: Ports) -> tuple[Column, ...]:
     return COLUMNS
 
 
-def completeness(ports: Ports) -> list[Filled]:
-    """Return how completely each modality's columns are filled."""
-    evidence.authorize(ports, "query", {"kind": "catalog", "id": "completeness"})
+def filled(ports: Ports) -> list[Filled]:
+    """Return in how many of its instances each modality's columns are filled."""
+    evidence.authorize(ports, "query", {"kind": "catalog", "id": "filled"})
     with ports.catalog.read() as tx:
         return [
-            Filled(modality=modality, column=column, filled=filled, instances=instances)
-            for modality, column, filled, instances in tx.instances.completeness()
+            Filled(modality=modality, column=column, filled=count, instances=instances)
+            for modality, column, count, instances in tx.instances.filled()
         ]

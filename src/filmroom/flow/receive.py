@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice, product
+from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, TypeVar
@@ -18,7 +18,7 @@ from filmroom.flow.gather import Gathering, close
 from filmroom.flow.reception import GROUP_BYTES, GROUP_OBJECTS, Arrived, Delivery, Judged, Receipt, Reception, Staged
 from filmroom.ingest import sources
 from filmroom.ingest.manifest import Manifest
-from filmroom.ingest.media import Medium
+from filmroom.ingest.media import Medium, announcing
 from filmroom.ingest.sidecar import MAX_BYTES, sidecar_name, volume_names
 from filmroom.ingest.sniff import kind
 from filmroom.ports import Content, Objects, Ports
@@ -164,7 +164,7 @@ class _Announced:
         self, label: str, names: Sequence[str], data: Content, sidecar: bytes, problem: Reason | None = None
     ) -> Arrived:
         """Compare an object with what was announced under its names."""
-        if isinstance(data, bytes) and kind(data) == "dicomdir":
+        if kind(data) == "dicomdir":
             self.media.append(Medium(label, read_directory(data)))
         doubt = self.manifest.tick(names, data)
         return Arrived(label, data, problem, doubt=doubt, beside=Beside(label, sidecar))
@@ -228,12 +228,15 @@ def _reconciled(ports: Ports, delivery: Delivery, media: Sequence[Medium]) -> It
     """Compare what media say that they hold with the batch's ledger and the catalog."""
     if not media:
         return
+    by_root: dict[str, list[Medium]] = {}
+    for medium in media:
+        by_root.setdefault(medium.root, []).append(medium)
     with ports.catalog.read() as tx:
         ledger = tx.batches.ledger(delivery.batch.id)
         while rows := list(islice(ledger, GROUP_OBJECTS)):
             known = tx.instances.some([row.digest for row in rows])
-            for medium, row in product(media, rows):
-                if medium.announces(row.name):
+            for row in rows:
+                for medium in announcing(by_root, row.name):
                     medium.tick(row.name, known[row.digest].sop_uid if row.digest in known else "")
     for medium in media:
         yield from medium.discrepancies()
@@ -255,6 +258,6 @@ def in_groups(arrivals: Iterable[_Arriving]) -> Iterator[list[_Arriving]]:
 
 def _read_manifest(path: Path) -> Manifest:
     try:
-        return Manifest.parse(path.read_text("utf-8"))
+        return Manifest.parse(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError):
         raise Invalid("the manifest cannot be read", "give a text file as sha256sum prints it") from None

@@ -26,7 +26,7 @@ _KEYS = {Level.STUDY: "study_uid", Level.SERIES: "series_uid", Level.INSTANCE: "
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What came of one series: SOP Instance UIDs that are cataloged, and others that a case was opened for.
+    """What came of one series: SOP Instance UIDs that are cataloged and sound, and others that a case was opened for.
 
     A case that was rejected counts too: the object came, and somebody decided about it.
     """
@@ -100,7 +100,7 @@ def committed(ports: Ports, wanted: Sequence[tuple[str, str]], *, to: str) -> li
     """Say of each (SOP Class UID, SOP Instance UID) whether the room answers for it: "" for yes, else why not.
 
     The room answers for an object that has a current revision (so has every one in conflict or superseded) whose bytes
-    are there. Why not is `missing`, `other-class` or `unreadable`. Needs the permission to import, as it is the sender's question.
+    are there and not known to be damaged. Why not is `missing`, `other-class` or `unreadable`. Needs the permission to import, as it is the sender's question.
     """
     what = {"kind": "commitment", "id": str(digest_of([list(pair) for pair in wanted])), "to": to}
     permit = evidence.authorize(ports, "import", what)
@@ -118,7 +118,7 @@ def series(ports: Ports, series_uid: str) -> Series:
     """Return what came of a series, whether it was let in, waits or was rejected. Raises Denied."""
     evidence.authorize(ports, "query", {"kind": "catalog", "id": Level.SERIES})
     with ports.catalog.read() as tx:
-        cataloged = {each.sop_uid for each in tx.instances.find(Level.SERIES, series_uid)}
+        cataloged = {each.sop_uid for each in tx.instances.find(Level.SERIES, series_uid) if not each.damage}
         cases = tx.cases.sop_uids(series_uid)
     return Series(frozenset(cataloged), frozenset(cases - cataloged))
 
@@ -133,6 +133,8 @@ def _answer(ports: Ports, zone: SealedZone, sop_class: str, stored: StoredInstan
         return "missing"
     if stored.sop_class != sop_class:
         return "other-class"
+    if stored.damage:
+        return "unreadable"
     try:
         ports.objects[Zone.CLINICAL].size(zone.name_of(stored.digest))
     except NotFound:

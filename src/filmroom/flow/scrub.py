@@ -1,4 +1,4 @@
-"""Scrubbing, a part of `doctor`: every object of the clinical zone is read back now and then and compared with its digest.
+"""Scrubbing, a part of `doctor`: every received object is read back now and then and compared with its digest.
 
 What was never read back comes first, then what was longest ago; each group's moments are kept when the group is done, so a run
 that is stopped is gone on with by the next. What is not what it was is marked, and nothing uses it until it is whole again:
@@ -6,7 +6,7 @@ restored to its place from a replica and found whole by the next run, or importe
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -129,7 +129,7 @@ class _Run:
             advance(1)
             if is_stopped := bool(self._pace.wait(self._ahead())):
                 break
-        self._keep(seen)
+        self._keep(seen, erased)
         return not is_stopped
 
     def _damage(self, kept: Kept) -> str | None:
@@ -152,16 +152,15 @@ class _Run:
             return 0.0
         return max(0.0, self.tally["bytes"] / self._pace.rate - (self._ports.clock.monotonic() - self.started))
 
-    def _keep(self, seen: Sequence[tuple[Kept, Kept]]) -> None:
+    def _keep(self, seen: Sequence[tuple[Kept, Kept]], erased: Container[str]) -> None:
         """Keep the moments, and write down each object whose state is another than before."""
         with self._ports.catalog.write() as tx:
             tx.custody.note([after for _, after in seen], self._ports.clock.now())
             for before, after in seen:
                 if after.damage is not None:
                     self.damaged[after.damage] += 1
-                elif before.damage is not None:
-                    self.tally["mended"] += 1
                 if after.damage != before.damage:
+                    state = after.damage or ("erased" if after.subject in erased else "mended")
+                    self.tally["mended"] += state == "mended"
                     what = {"kind": after.holding, "id": str(after.digest)}
-                    state = {"state": after.damage or "mended"}
-                    evidence.record(tx, self._ports, self._permit, what, state)
+                    evidence.record(tx, self._ports, self._permit, what, {"state": state})

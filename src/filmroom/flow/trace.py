@@ -307,7 +307,7 @@ def _copy_node(copy: Copy) -> Node:
 
 
 def _file_node(file: StoredFile) -> Node:
-    return Node(f"file:{file.digest}", "file", f"{file.kind} file")
+    return Node(f"file:{file.digest}", "file", _with_damage(f"{file.kind} file", file.damage))
 
 
 def _lease_node(lease: LeaseRecord) -> Node:
@@ -321,4 +321,9 @@ def _level_node(level: Level, instance: StoredInstance) -> Node:
 
 
 def _instance_node(instance: StoredInstance) -> Node:
-    return Node(f"instance:{instance.digest}", "instance", f"{instance.modality} instance")
+    label = _with_damage(f"{instance.modality} instance", instance.damage)
+    return Node(f"instance:{instance.digest}", "instance", label)
+
+
+def _with_damage(label: str, damage: str | None) -> str:
+    return f"{label}, {damage}" if damage else label

@@ -22,6 +22,8 @@ _SIZES_OF = {1: 348, 2: 540}
 """Bytes of the header of either version; its first field says the same."""
 
 _STEP = 1 << 20
+_MOST_RATIO = 1032
+"""No gzip file inflates to more than so many times its size: 258 bytes for two bits (RFC 1951)."""
 _BROKEN = (EOFError, OSError, zlib.error)
 
 # Data types of nifti1.h by what numpy calls them: code, and bits of a voxel.
@@ -113,6 +115,10 @@ def read_volume(header: Header, data: Lengthy) -> Volume | tuple[Reason, ...]:
     needed = int(header.offset) + (math.prod(_sizes(header)) * header.bits + 7) // 8
     findings: list[Finding] = []
     if data[:2] == b"\x1f\x8b":
+        if needed > len(data) * _MOST_RATIO:
+            return (
+                Reason("volume-short", f"no gzip file of its size holds the {needed:,} bytes that there should be"),
+            )
         if needed > min(MAX_INFLATED_BYTES, max(GRACE_BYTES, len(data) * MAX_RATIO)):
             findings.append(Finding("volume-not-counted", Severity.REVIEW))
             length = needed

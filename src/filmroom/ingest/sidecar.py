@@ -31,7 +31,7 @@ def fields_of(sidecar: bytes) -> str | None:
         return None
     try:
         fields = json.loads(sidecar, parse_constant=_refuse)
-        return json.dumps(fields, sort_keys=True) if isinstance(fields, dict) else None
+        return json.dumps(fields, sort_keys=True, allow_nan=False) if isinstance(fields, dict) else None
     except (ValueError, RecursionError):
         return None
 

@@ -45,7 +45,9 @@ _STEP = 1 << 20
 
 FILE_UNREADABLE = Reason("file-unreadable", "the file cannot be read to its end")
 _MEMBER_BROKEN = Reason("archive-member-broken", "the member cannot be unpacked, or its checksum differs")
-SIDECAR = Reason("sidecar", "describes the volume beside it, whose row in the catalog has its fields")
+SIDECAR = Reason(
+    "sidecar", "describes the volume beside it, which has its fields in the catalog if it was new to the room"
+)
 
 _BOMB = Reason("archive-bomb", "the archive unpacks to far more than its size; the rest of it was left alone")
 

@@ -111,7 +111,7 @@ class SqlInstances:
         statement = _stored().where(names[level], current).order_by(*entity_order(Level.INSTANCE))
         return [_record(row) for row in self._connection.execute(statement)]
 
-    def completeness(self) -> list[tuple[str, str, int, int]]:
+    def filled(self) -> list[tuple[str, str, int, int]]:
         modality = func.coalesce(series.c.modality, "").label("modality_or_none")
         counts = [func.count(TABLES[column.level].c[column.name]) for column in _COLUMNS]
         statement = (

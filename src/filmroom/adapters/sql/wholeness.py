@@ -9,7 +9,7 @@ from sqlalchemy import Boolean, Connection, Row, Select, and_, bindparam, case, 
 
 from filmroom.adapters.sql.rows import chunks, reasons_from, rows_in
 from filmroom.catalog.schema import instance, ledger, patient, quarantine_case, series, study
-from filmroom.catalog.types import Document
+from filmroom.catalog.types import Document, Moment
 from filmroom.errors import Refused
 from filmroom.records import (
     CaseState,
@@ -57,7 +57,9 @@ class SqlWholeness:
         for some in chunks(keys):
             yield from self._facts(some)
 
-    def judge(self, verdicts: Sequence[tuple[int, tuple[Reason, ...]]], at: datetime) -> None:
+    def judge(
+        self, verdicts: Sequence[tuple[int, tuple[Reason, ...]]], at: datetime, *, by_delivery: bool = True
+    ) -> None:
         columns, lacks = series.c, bindparam("new_lacks", type_=Document)
         same = and_(columns.accepted_by.is_not(None), columns.lacks == lacks)
         state = case(
@@ -67,7 +69,8 @@ class SqlWholeness:
         )
         kept = {name: case((same, columns[name]), else_=null()) for name in ("accepted_by", "accepted_at", "why")}
         statement = update(series).where(columns.pk == bindparam("key"))
-        statement = statement.values(completeness=state, judged_at=at, lacks=lacks, **kept)
+        moment = at if by_delivery else func.coalesce(columns.judged_at, bindparam("at", at, type_=Moment))
+        statement = statement.values(completeness=state, judged_at=moment, lacks=lacks, **kept)
         rows = [{"key": key, "new_lacks": reasons, "is_whole": not reasons} for key, reasons in verdicts]
         if rows:
             self._connection.execute(statement, rows)

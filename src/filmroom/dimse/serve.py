@@ -195,7 +195,10 @@ class Door:
             return (TOO_LARGE, "too-large") if sent.is_too_large else (AWAY, "no-room")
         if Service.STORE not in caller.peer.may:
             return NOT_AUTHORISED, "may-not-store"
-        return caller.intake.store(sent.sop_uid, sent.data)
+        try:
+            return caller.intake.store(sent.sop_uid, sent.data)
+        except Exception:  # a mistake of ours, which the next object need not meet
+            return REFUSED, "defect"
 
     def _on_action(self, event: Event) -> Answer:
         try:

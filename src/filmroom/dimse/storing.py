@@ -37,6 +37,7 @@ _CLASS, _FIELD, _ASKED_ID, _ANSWERED_ID, _HAS_DATA, _STATUS, _COMMENT, _UID = (
     0x1000,
 )
 _LONGEST_COMMAND = 16_384
+_LONGEST_MESSAGE = 16 * 2**20  # of the others: a request to commit 100,000 objects
 _PDU_HEAD, _PDV_HEAD = struct.Struct(">BxL"), struct.Struct(">LBB")
 _ABORT = bytes.fromhex("07000000000400000206")  # by the provider: an invalid PDU parameter (PS3.8 9.3.8)
 _READY_FOR_DATA = "Sta6"  # PS3.8 table 9-8
@@ -124,9 +125,12 @@ class StoringSocket(AssociationSocket):
         return False
 
     def recv(self, nr_bytes: int) -> bytearray:
-        """Read `nr_bytes`, fewer only at the end of the connection; what was looked at before comes first."""
-        if nr_bytes > self._largest_pdu:
-            raise OSError("a PDU is over the limit")
+        """Read `nr_bytes`, fewer only at the end of the connection; what was looked at before comes first.
+
+        Raises OSError, with which pynetdicom closes the connection, when this or the message that it gathers is too long.
+        """
+        if nr_bytes > self._largest_pdu or _gathered(self.assoc) > _LONGEST_MESSAGE:
+            raise OSError("a PDU or a message is over the limit")
         whole = bytearray(nr_bytes)
         known = min(nr_bytes, len(self._ahead))
         whole[:known] = self._ahead[:known]
@@ -151,7 +155,8 @@ class StoringSocket(AssociationSocket):
             self._answer(asked, code, comment)
         except _Interrupted:
             return False
-        except (_Odd, OSError):
+        except Exception:
+            # besides _Odd and OSError a mistake of ours: it would end the thread, and nobody would hear of the end
             self._abort()
             return False
         # stored objects are traffic too, of which pynetdicom sees nothing
@@ -202,8 +207,8 @@ class StoringSocket(AssociationSocket):
                 size, context, control = _PDV_HEAD.unpack(self._peek(at, 6))
                 if size < 2 or at + 4 + size > end or not control & _COMMAND:
                     return None
-                if len(command) + size > _LONGEST_COMMAND:
-                    return None
+                if at + size > _LONGEST_COMMAND:
+                    raise _Odd
                 command += self._peek(at + 6, size - 2)
                 at += 4 + size
                 if control & _LAST:
@@ -341,6 +346,14 @@ class StoringSocket(AssociationSocket):
             self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
+
+
+def _gathered(association: Association) -> int:
+    """Return how many bytes pynetdicom has of a message that is not over yet."""
+    message = association.dimse.message
+    if message is None:
+        return 0
+    return sum(part.tell() for part in (message.encoded_command_set, message.data_set) if part is not None)
 
 
 def _append(whole: Gathering, data: memoryview) -> bool:

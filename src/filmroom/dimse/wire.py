@@ -1,7 +1,7 @@
-"""What the door does to a connection and to pynetdicom's loggers: quick reads, bounded memory, no values in logs.
+"""What is done to connections and to pynetdicom's loggers: quick reads, bounded memory, no values in logs.
 
 A PDU says its own length, up to 4 GiB, and would be read whole before anybody looks at it; a data set is gathered in
-memory. Both are bounded here, for each association.
+memory. Both are bounded here for associations that the room asks for, and in `storing` for those that others ask for.
 """
 
 import logging

@@ -1,6 +1,7 @@
 """Transactions, the audit log's order, and how the catalog comes into being, on every engine."""
 
 import multiprocessing
+import resource
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -67,6 +68,21 @@ def test_a_stream_that_nobody_finishes_does_not_stop_the_next_writer(catalog: Sq
     with catalog.write() as tx:
         assert tx.log.append([b"more"])[0] == 5001
     del unfinished
+
+
+def test_a_commit_that_fails_leaves_nothing_open(tmp_path: Path) -> None:
+    catalog = SqlCatalog.in_file(tmp_path / "catalog.db")
+    catalog.create()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(Unavailable), catalog.write() as tx:
+            tx.log.append([bytes(8)] * 100)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with catalog.write() as tx:
+        assert tx.log.append([b"more"])[0] == 1
+    catalog.close()
 
 
 def test_a_reader_sees_one_state_while_others_write(url: str) -> None:

@@ -208,10 +208,7 @@ def _sqlite(url: str) -> Engine:
         arguments = {"check_same_thread": False}
         engine = create_engine("sqlite://", poolclass=StaticPool, connect_args=arguments, hide_parameters=True)
     else:
-        # every transaction ends before its connection goes back, so that there is nothing to reset
-        engine = create_engine(
-            url, hide_parameters=True, connect_args={"timeout": _WAIT_SECONDS}, pool_reset_on_return=None
-        )
+        engine = create_engine(url, hide_parameters=True, connect_args={"timeout": _WAIT_SECONDS})
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

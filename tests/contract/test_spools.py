@@ -2,6 +2,8 @@
 
 import os
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -70,13 +72,35 @@ def test_when_the_budget_for_all_is_used_up_small_objects_go_to_a_spool_too() ->
     assert budget.used == 0
 
 
-def test_a_full_disk_is_said_to_be_one() -> None:
-    spool = FileSpool(SystemEntropy())
+@contextmanager
+def full_disk() -> Iterator[None]:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
     try:
-        with pytest.raises(Unavailable):
-            spool.append(bytes(1 << 20))
+        yield
     finally:
-        spool.close()
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_said_to_be_one() -> None:
+    spool = FileSpool(SystemEntropy())
+    with full_disk(), pytest.raises(Unavailable):
+        spool.append(bytes(1 << 20))
+    spool.close()
+
+
+def test_a_disk_that_is_full_for_the_last_bytes_is_said_to_be_full_by_whoever_reads() -> None:
+    spool = FileSpool(SystemEntropy())
+    with full_disk():
+        spool.append(b"the end")
+        with pytest.raises(Unavailable):
+            assert spool[:]
+        spool.close()
+
+
+def test_no_folder_for_temporary_files_is_said_like_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(Unavailable):
+        FileSpools(SystemEntropy()).open()

@@ -8,7 +8,7 @@ import hashlib
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 from filmroom.crypto.counter import BLOCK, decrypt, encryptor
 from filmroom.errors import Unavailable
@@ -23,19 +23,16 @@ class FileSpool:
 
     def __init__(self, entropy: Entropy) -> None:
         self._key = entropy.draw(_KEY)
-        self._file = tempfile.TemporaryFile(prefix="filmroom-")  # noqa: SIM115  # closed by `close`
+        with _translated():
+            self._file = tempfile.TemporaryFile(prefix="filmroom-")  # noqa: SIM115  # closed by `close`
         self._encrypt = encryptor(self._key)
         self._hash = hashlib.sha256()
         self._size = 0
         self._lock = threading.Lock()
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
-        try:
+        with _translated():
             self._file.write(self._encrypt(data))
-        except OSError:
-            raise Unavailable(
-                "there is no room for a large object", "free space where TMPDIR points, and send it again"
-            ) from None
         self._hash.update(data)
         self._size += len(data)
 
@@ -49,7 +46,7 @@ class FileSpool:
     def __getitem__(self, where: slice) -> bytes:
         start, stop, _ = where.indices(self._size)
         first, skipped = divmod(start, BLOCK)
-        with self._lock:
+        with self._lock, _translated():  # reading writes what is still in a buffer
             self._file.seek(first * BLOCK)
             sealed = self._file.read(max(0, stop - first * BLOCK))
         return decrypt(self._key, sealed, first)[skipped:]
@@ -62,6 +59,16 @@ class FileSpool:
     def close(self) -> None:
         with suppress(OSError):  # what could not be written before cannot be now
             self._file.close()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OSError:
+        raise Unavailable(
+            "there is no room for a large object", "free space where TMPDIR points, and send it again"
+        ) from None
 
 
 class FileSpools:

@@ -197,7 +197,7 @@ class Door:
             return NOT_AUTHORISED, "may-not-store"
         try:
             return caller.intake.store(sent.sop_uid, sent.data)
-        except Exception:  # a mistake of ours, which the next object need not meet
+        except Exception:  # noqa: BLE001  # a mistake of ours, which the next object need not meet
             return REFUSED, "defect"
 
     def _on_action(self, event: Event) -> Answer:

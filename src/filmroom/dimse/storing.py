@@ -102,6 +102,7 @@ class StoringSocket(AssociationSocket):
         self._ahead = bytearray()
         self._buffer = bytearray(_FIRST_BUFFER)
         self._contexts: dict[int, str] = {}
+        self._speaking = threading.Lock()
         self._pausing = threading.Lock()
         self._may_pause = True
         if self.socket is not None:
@@ -155,7 +156,7 @@ class StoringSocket(AssociationSocket):
             self._answer(asked, code, comment)
         except _Interrupted:
             return False
-        except Exception:
+        except Exception:  # noqa: BLE001
             # besides _Odd and OSError a mistake of ours: it would end the thread, and nobody would hear of the end
             self._abort()
             return False
@@ -165,14 +166,16 @@ class StoringSocket(AssociationSocket):
 
     @contextmanager
     def speaking(self) -> Iterator[None]:
-        """Leave the association's own thread alone, for whoever sends a request over this association."""
-        with self._pausing:
-            self._may_pause = False
-        try:
-            yield
-        finally:
+        """Leave the association's own thread alone, for whoever sends a request over this association: one at a time."""
+        with self._speaking:
             with self._pausing:
-                self._may_pause = True
+                self._may_pause = False
+            try:
+                yield
+            finally:
+                with self._pausing:
+                    self._may_pause = True
+                    self.assoc._reactor_checkpoint.set()  # which nobody did when an object came in meanwhile
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -2,12 +2,16 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from filmroom.adapters.sql.engine import SqlCatalog
+from filmroom.adapters.sql.transaction import SqlTransaction
 from filmroom.adapters.system import SystemClock
+from filmroom.errors import Unavailable
 from filmroom.flow.reception import Arrived, Reception
 from filmroom.flow.visits import Visits
 from filmroom.wiring import Room, init, open_room
@@ -30,9 +34,8 @@ def room(tmp_path: Path) -> Iterator[Room]:
 
 
 def bring(reception: Reception, visits: Visits, data: bytes) -> None:
-    delivery = visits.enter()
-    reception.take(delivery, Arrived("part", data))
-    visits.leave(delivery)
+    with visits.visit() as delivery:
+        reception.take(delivery, Arrived("part", data))
 
 
 def test_requests_that_follow_each_other_share_a_batch_that_the_end_closes(room: Room) -> None:
@@ -66,12 +69,62 @@ def test_a_delivery_that_is_never_quiet_ends_after_an_hour_with_its_last_visitor
     ports = replace(room.serve("http"), clock=clock)
     with Reception(ports) as reception:
         visits = Visits(reception, clock, "web", quiet=0.05)
-        old = visits.enter()
-        clock.ahead = 4000.0
-        new = visits.enter()
-        assert old.batch.id != new.batch.id
-        reception.take(old, Arrived("part", b"late"))
-        visits.leave(old)
-        visits.leave(new)
+        with visits.visit() as old:
+            clock.ahead = 4000.0
+            with visits.visit() as new:
+                assert old.batch.id != new.batch.id
+            reception.take(old, Arrived("part", b"late"))
         visits.close()
     assert [each.batch.closed_at is None for each in room.batches()] == [False, False]
+
+
+def test_a_visitor_who_outstays_the_end_is_answered_all_the_same(room: Room) -> None:
+    ports = room.serve("http")
+    with Reception(ports) as reception:
+        visits = Visits(reception, ports.clock, "web")
+        with visits.visit() as delivery:
+            visits.close()
+            assert reception.take(delivery, Arrived("part", b"late")).row.position == 1
+    (summary,) = room.batches()
+    assert (summary.received, summary.batch.closed_at is None) == (1, False)
+
+
+def test_who_comes_after_the_end_is_told_to_come_again(room: Room) -> None:
+    ports = room.serve("http")
+    with Reception(ports) as reception:
+        visits = Visits(reception, ports.clock, "web")
+        visits.close()
+        with pytest.raises(Unavailable), visits.visit():
+            pass
+    assert room.batches() == []
+
+
+class AwayAtFirst(SqlCatalog):
+    """A catalog that cannot be written to a few times."""
+
+    tries = 0
+
+    @contextmanager
+    def write(self) -> Iterator[SqlTransaction]:
+        self.tries -= 1
+        if self.tries >= 0:
+            raise Unavailable("away", "try again")
+        with super().write() as tx:
+            yield tx
+
+
+def test_a_batch_that_could_not_be_closed_is_closed_when_the_catalog_is_back(room: Room, tmp_path: Path) -> None:
+    catalog = AwayAtFirst.in_file(tmp_path / "room" / "catalog.db")
+    ports = replace(room.serve("http"), catalog=catalog)
+    with Reception(ports) as reception:
+        visits = Visits(reception, ports.clock, "web", quiet=0.05)
+        with visits.visit() as delivery:
+            reception.take(delivery, Arrived("part", b"one"))
+            catalog.tries = 3
+        for _ in range(600):
+            if room.batches()[0].batch.closed_at is not None:
+                break
+            time.sleep(0.05)
+        visits.close()
+    assert room.batches()[0].batch.closed_at is not None
+    catalog.close()

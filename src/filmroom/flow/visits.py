@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from filmroom.errors import FilmroomError
+from filmroom.errors import FilmroomError, Unavailable
 from filmroom.flow.reception import Delivery, Reception
 from filmroom.ports import Clock
 
@@ -38,55 +38,67 @@ class Visits:
         self._quiet = quiet
         self._lock = threading.Lock()
         self._newest: _Open | None = None
-        self._of: dict[str, _Open] = {}
+        self._of: list[_Open] = []
         self._timer: threading.Timer | None = None
+        self._is_closed = False
 
     @contextmanager
     def visit(self) -> Iterator[Delivery]:
-        """Bring something: into the delivery that is open now, or a new one. Raises Denied, which is written down."""
-        delivery = self.enter()
-        try:
-            yield delivery
-        finally:
-            self.leave(delivery)
+        """Bring something: into the delivery that is open now, or a new one.
 
-    def enter(self) -> Delivery:
-        """Return the delivery that is open now, or a new one; `leave` it once. Raises Denied, which is written down."""
+        Raises Denied, which is written down, and Unavailable after `close`.
+        """
+        mine = self._enter()
+        try:
+            yield mine.delivery
+        finally:
+            self._leave(mine)
+
+    def close(self) -> None:
+        """Let nobody in any more, and close what is open; the last visitor of a delivery closes it."""
         with self._lock:
+            self._is_closed = True
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            for each in list(self._of):
+                if not each.visitors:
+                    self._finish(each)
+
+    def _enter(self) -> _Open:
+        with self._lock:
+            if self._is_closed:
+                raise Unavailable("the room is about to close", "send it again")
             now = self._clock.monotonic()
             newest = self._newest
             if newest is None or now - newest.opened > _LONGEST_SECONDS:
                 newest = self._newest = _Open(self._reception.open(self._source), now)
-                self._of[newest.delivery.batch.id] = newest
+                self._of.append(newest)
             newest.visitors += 1
-            return newest.delivery
+            return newest
 
-    def leave(self, delivery: Delivery) -> None:
-        """Say that one visitor brought everything; the last one's leaving begins the quiet."""
+    def _leave(self, mine: _Open) -> None:
+        """The last one's leaving begins the quiet."""
         with self._lock:
-            mine = self._of[delivery.batch.id]
             mine.visitors -= 1
             mine.left = self._clock.monotonic()
-            if not mine.visitors and self._timer is None:
+            if mine.visitors:
+                return
+            if self._is_closed:
+                self._finish(mine)
+            elif self._timer is None:
                 self._look_again(self._quiet)
-
-    def close(self) -> None:
-        """Close what is open, once nobody visits any more."""
-        with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-            for each in list(self._of.values()):
-                self._finish(each)
 
     def _look(self) -> None:
         with self._lock:
+            if self._is_closed:
+                return
             self._timer = None
             now = self._clock.monotonic()
-            for each in list(self._of.values()):
+            for each in list(self._of):
                 if not each.visitors and now - each.left >= self._quiet:
                     self._finish(each)
-            left = [each.left for each in self._of.values() if not each.visitors]
+            left = [each.left for each in self._of if not each.visitors]
             if left:
                 self._look_again(max(0.01, min(left) + self._quiet - now))
 
@@ -96,11 +108,14 @@ class Visits:
         self._timer.start()
 
     def _finish(self, each: _Open) -> None:
-        del self._of[each.delivery.batch.id]
+        """Close a delivery. Its objects are in: without the catalog only its closing line is missing, until later."""
         if self._newest is each:
             self._newest = None
         try:
             self._reception.finish(each.delivery)
-        except FilmroomError:
-            # the objects are in: without the catalog only the batch's closing line is missing, as after a crash
+        except Unavailable:
+            each.left = self._clock.monotonic()
             return
+        except FilmroomError:
+            pass
+        self._of.remove(each)

@@ -1,5 +1,6 @@
 """Objects that are not in memory are read like those that are, with long values left where they lie."""
 
+import struct
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEGBaseline8Bit
+from pydicom.uid import UID, JPEGBaseline8Bit
 
 from filmroom.dicom import walk
 from filmroom.dicom.parse import Parsed, parse
@@ -95,3 +96,34 @@ def test_a_sequence_that_does_not_fit_into_memory_is_not_passed_over(large: pydi
     large.ReferencedImageSequence = [inner]
     assert "too-large" in {reason.code for reason in parsed(encoded(large)).reasons}
     assert replace(parse(encoded(large)), instance=None).reasons == ()
+
+
+def test_a_sequence_without_a_length_is_not_read_on_and_on(large: pydicom.Dataset) -> None:
+    inner = pydicom.Dataset()
+    inner.add_new(0x00420011, "OB", bytes(walk.DEFERRED // 2))
+    large.ReferencedImageSequence = [inner, inner, inner]
+    large["ReferencedImageSequence"].is_undefined_length = True
+    assert parsed(encoded(large)).reasons
+    assert replace(parse(encoded(large)), instance=None).reasons == ()
+
+
+def test_values_that_are_short_one_by_one_are_not_all_read(large: pydicom.Dataset) -> None:
+    for tag in range(0x00091010, 0x00091015):
+        large.add_new(tag, "OB", bytes(walk.DEFERRED - 2))
+    assert "too-large" in {reason.code for reason in parsed(encoded(large)).reasons}
+
+
+def test_a_header_without_end_is_not_read_to_its_end(large: pydicom.Dataset) -> None:
+    large.file_meta.PrivateInformationCreatorUID = UID("1.2.3")
+    large.file_meta.PrivateInformation = bytes(walk.DEFERRED)
+    data = Elsewhere(encoded(large))
+    assert "truncated" in {reason.code for reason in parse(data, digest=Digest.of(data.data)).reasons}
+    assert data.most <= walk.DEFERRED
+
+
+def test_more_elements_than_an_object_has_are_not_looked_at() -> None:
+    head = bytes(128) + b"DICM" + b"\2\0\x10\0UI\x12\0" + b"1.2.840.10008.1.2\0"
+    body = b"".join(struct.pack("<HHL", 0x0009, 0x1000 + number, 0) for number in range(walk.MAX_ELEMENTS + 1))
+    for data in (head + body, Elsewhere(head + body)):
+        assert "too-large" in {reason.code for reason in walk.walk(data).reasons}
+    assert not walk.walk(head + body[:-8]).reasons

@@ -25,7 +25,7 @@ from pydicom.filereader import data_element_generator
 from pydicom.tag import BaseTag
 from pydicom.valuerep import STANDARD_VR
 
-from filmroom.dicom.windows import Lengthy, Window, open_stream
+from filmroom.dicom.windows import Lengthy, Window, end_at, open_stream
 from filmroom.errors import Unreadable
 from filmroom.records import Finding, Reason, Severity
 
@@ -39,6 +39,8 @@ UNDEFINED = 0xFFFFFFFF
 MAX_DEPTH = 64
 MAX_INFLATED_BYTES = 1 << 30
 DEFERRED = 1 << 25
+MAX_HELD = 1 << 26
+MAX_ELEMENTS = 1 << 14
 
 Element = RawDataElement | DataElement
 
@@ -62,6 +64,8 @@ FAILURES = (
 # How the data set of a transfer syntax is encoded, where it is not explicit VR little endian.
 _ENCODINGS = {IMPLICIT_LITTLE: IMPLICIT_LITTLE, GE_PRIVATE: IMPLICIT_LITTLE, EXPLICIT_BIG: EXPLICIT_BIG}
 
+_PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
+_LONGEST_META = 1 << 20
 _VRS = frozenset(vr.value.encode() for vr in STANDARD_VR)
 
 # Preambles that make the file something else to another program: TIFF is legitimate (PS3.10 7.1), programs are not.
@@ -103,6 +107,7 @@ def walk(data: Lengthy, *, max_inflated: int = MAX_INFLATED_BYTES) -> Reading:
 
     A deflated data set (PS3.5 A.5) is inflated up to `max_inflated` bytes.
     Of what is not in memory, the value of an element over `DEFERRED` bytes is empty; `windows` says where it lies.
+    It is not read any further once the others have more than `MAX_HELD` bytes, nor is anything beyond `MAX_ELEMENTS`.
     """
     book = _Book()
     start = _preamble(data, book)
@@ -244,8 +249,7 @@ def _file_meta(data: Lengthy, start: int, book: _Book) -> tuple[FileMetaDataset 
     if data[start : start + 2] != b"\x02\x00":
         book.note("meta-missing", Severity.INFO)
         return None, start
-    stream = open_stream(data)
-    stream.seek(start)
+    stream = BytesIO(data[start : start + _LONGEST_META])
     found: dict[BaseTag, Element] = {}
     implicit = not plausible(data, start, explicit=True, little=True)
     at = start
@@ -257,7 +261,7 @@ def _file_meta(data: Lengthy, start: int, book: _Book) -> tuple[FileMetaDataset 
                 book.refuse("truncated", ends_early(element))
                 break
             found[element.tag] = _filled(element)
-            at = stream.tell()
+            at = start + stream.tell()
     except FAILURES:
         book.refuse("unreadable", "the file's header (group 0002) cannot be read")
     meta = FileMetaDataset(found)
@@ -328,10 +332,23 @@ def _elements(
 ) -> None:
     """Fill `found` until the bytes end or make no sense."""
     most = None if isinstance(stream, BytesIO) else DEFERRED
-    at, last, ordered, zeros_seen = stream.tell(), -1, True, False
+    at, last, ordered, zeros_seen, held = stream.tell(), -1, True, False, 0
+
+    def bound(tag: BaseTag, vr: str | None, length: int) -> bool:
+        """Let a sequence without a length end somewhere: pydicom reads it whole. Stops nothing."""
+        may_be_sequence = length == UNDEFINED and int(tag) not in _PIXELS
+        end_at(stream, stream.tell() + DEFERRED if may_be_sequence else None)
+        return False
+
     try:
-        for element in data_element_generator(stream, not explicit, little, defer_size=most):
+        elements = data_element_generator(stream, not explicit, little, None if most is None else bound, most)
+        for number, element in enumerate(elements):
             tag = int(element.tag)
+            if isinstance(element, RawDataElement):
+                held += len(element.value or b"")
+            if number >= MAX_ELEMENTS or (most is not None and held > MAX_HELD):
+                book.refuse("too-large", f"more than {MAX_ELEMENTS:,} elements, or {MAX_HELD:,} bytes besides pixels")
+                return
             if most is not None and isinstance(element, RawDataElement) and element.value is None and element.length:
                 value = Window(data, element.value_tell, stream.tell())
                 if value.stop > len(data):
@@ -356,6 +373,7 @@ def _elements(
                 found[element.tag] = _filled(element)
             ordered, last, at = ordered and tag > last, max(last, tag), stream.tell()
     except FAILURES as error:
+        end_at(stream, None)
         _broken(_from(stream, at), explicit, little, error, book)
         return
     if not ordered:

@@ -41,11 +41,12 @@ class Window:
 
 
 class _Reader(RawIOBase):
-    """A stream over `Lengthy`, for pydicom."""
+    """A stream over `Lengthy`, for pydicom. It ends early at `end`, where one is set."""
 
     def __init__(self, data: Lengthy) -> None:
         self._data = data
         self._at = 0
+        self.end: int | None = None
 
     def readable(self) -> bool:
         return True
@@ -62,10 +63,17 @@ class _Reader(RawIOBase):
 
     def readinto(self, into: "WriteableBuffer") -> int:
         with memoryview(into) as view:
-            found = self._data[self._at : self._at + len(view)]
+            stop = self._at + len(view)
+            found = self._data[self._at : stop if self.end is None else min(stop, self.end)]
             view[: len(found)] = found
         self._at += len(found)
         return len(found)
+
+
+def end_at(stream: BinaryIO, end: int | None) -> None:
+    """Let a stream that `open_stream` made of what is not in memory end here; None takes that back."""
+    if isinstance(stream, BufferedReader) and isinstance(stream.raw, _Reader):
+        stream.raw.end = end
 
 
 def open_stream(data: Lengthy) -> BinaryIO:

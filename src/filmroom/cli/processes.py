@@ -64,11 +64,14 @@ def run(work: Work, count: int, ready: Callable[[], None]) -> int:
     running: dict[int, float] = {}
     try:
         for _ in range(count):
+            if stop.wait(0):
+                break
             process, started = _start(work, lifeline, ours)
             running[process] = time.monotonic()
             if not started:
                 raise Unavailable("a receiving process does not start", "run it with --processes 1 to see why")
-        ready()
+        else:
+            ready()
         while not stop.wait(_PAUSE_SECONDS):
             _replace_the_dead(running, work, lifeline, ours)
     finally:
@@ -115,4 +118,5 @@ def _replace_the_dead(running: dict[int, float], work: Work, lifeline: int, ours
 def _end(running: dict[int, float]) -> list[int]:
     for process in running:
         os.kill(process, signal.SIGTERM)
-    return [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in running]
+    codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in running]
+    return [code if code >= 0 else 128 - code for code in codes]  # as shells write the number of a signal

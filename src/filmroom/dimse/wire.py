@@ -127,6 +127,12 @@ class Listener(ThreadedAssociationServer):
         connection.settimeout(self.ae.acse_timeout)
         return self.ssl_context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False), address
 
+    def verify_request(
+        self, request: socket.socket | tuple[bytes, socket.socket], client_address: tuple[str, int] | str
+    ) -> bool:
+        """Let nobody in while there are too many, who need not have said anything: each has threads of its own."""
+        return len(self.active_associations) < self.ae.maximum_associations
+
     def process_request_thread(
         self, request: socket.socket | tuple[bytes, socket.socket], client_address: tuple[str, int] | str
     ) -> None:

@@ -12,7 +12,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID, JPEGBaseline8Bit
 
 from filmroom.dicom import walk
-from filmroom.dicom.parse import Parsed, parse
+from filmroom.dicom.parse import MAX_FRAGMENTS, Parsed, parse
 from filmroom.ids import Digest
 
 
@@ -127,3 +127,13 @@ def test_more_elements_than_an_object_has_are_not_looked_at() -> None:
     for data in (head + body, Elsewhere(head + body)):
         assert "too-large" in {reason.code for reason in walk.walk(data).reasons}
     assert not walk.walk(head + body[:-8]).reasons
+
+
+def test_more_fragments_than_an_image_has_are_not_counted(large: pydicom.Dataset) -> None:
+    item = b"\xfe\xff\x00\xe0"
+    first = item + b"\4\0\0\0" + b"\xff\xd8\xff\xe0"
+    large.PixelData = item + bytes(4) + first + (item + bytes(4)) * MAX_FRAGMENTS
+    large["PixelData"].is_undefined_length = True
+    large.NumberOfFrames = 1
+    large.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    assert [reason.code for reason in parse(encoded(large)).reasons] == ["pixels-broken"]

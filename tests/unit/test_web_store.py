@@ -65,6 +65,12 @@ def test_a_part_over_the_limit_fails_and_the_others_go_on(ports: Ports, pydicom_
     assert status(answers) == 202
 
 
+def test_a_request_of_too_many_parts_is_ended_and_what_came_before_is_in(ports: Ports) -> None:
+    with Reception(ports) as reception, pytest.raises(Invalid):
+        stored(reception, [b"x"] * 9, Limits(parts=5))
+    assert sorted(name for name, _, _ in ledger(ports)) == [f"part {number}" for number in range(1, 6)]
+
+
 def test_a_part_that_is_not_what_its_checksum_says_fails_and_is_not_kept(ports: Ports, pydicom_files: Path) -> None:
     whole = (pydicom_files / "test_files" / "CT_small.dcm").read_bytes()
     md5 = base64.b64encode(hashlib.md5(whole).digest()).decode()

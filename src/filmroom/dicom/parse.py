@@ -23,6 +23,7 @@ from filmroom.ids import Digest
 from filmroom.records import Column, ColumnType, Finding, Instance, Reason, Severity, Value
 
 MAX_FRAMES = 10_000_000
+MAX_FRAGMENTS = 1 << 20
 MAX_FINDINGS = 200
 
 _IDENTITY = {
@@ -402,7 +403,7 @@ def _fragments(value: Lengthy) -> _Fragments:
     while at + 8 <= len(value):
         head = value[at : at + 8]
         length = int.from_bytes(head[4:], "little")
-        if head[:4] != b"\xfe\xff\x00\xe0" or at + 8 + length > len(value):
+        if head[:4] != b"\xfe\xff\x00\xe0" or at + 8 + length > len(value) or len(lengths) >= MAX_FRAGMENTS:
             raise ValueError
         if not at:
             table, begin = value[8 : 8 + min(length, 4 * MAX_FRAMES)], 8 + length

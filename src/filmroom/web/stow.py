@@ -1,7 +1,7 @@
 """STOW-RS: a request's parts go to the reception one by one, and every one of them gets an answer. PS3.18 10.5.
 
 Requests that follow each other are one delivery (`flow.visits`). A part is in memory until the reception has made it durable; how
-many are is bounded, so that memory depends neither on the number of parts nor on the length of the request. What was
+many are is bounded, and so is the number of answers, so that memory does not depend on the length of the request. What was
 whole before a client went away, or before the body turned out to be broken, is in the room like anything else; what was
 not whole is not. Nothing is said to be stored before it is durable. A Content-MD5 (RFC 1864) may come with each part, and with
 the request: there it is known too late to turn parts away, so the answer is 400, and a row of the ledger says why.
@@ -53,6 +53,7 @@ class Limits:
     """What one request may take, and how many bytes of all requests together may be in memory before disks are used."""
 
     part_bytes: int = 2**32
+    parts: int = 100_000
     parts_in_flight: int = 16
     bytes_in_memory: int = 256 * 2**20
     silent_seconds: float = 60
@@ -159,6 +160,8 @@ class Store:
         return [self._answers[number] for number in sorted(self._answers)]
 
     def _begin(self, content_type: str, md5: str) -> _Part:
+        if self._count >= self._limits.parts:
+            raise Invalid(f"the request has more than {self._limits.parts:,} parts", "send the others in another one")
         self._count += 1
         try:
             is_dicom = media.parse_media(content_type).name in (media.DICOM, media.OCTETS)

@@ -101,6 +101,7 @@ class Listener(ThreadedAssociationServer):
         self, ae: ApplicationEntity, address: tuple[str, int], *rest: Any, listening: socket.socket | None, **more: Any
     ) -> None:
         self._listening = listening
+        self._shaking: set[ssl.SSLSocket] = set()
         super().__init__(ae, address, *rest, **more)
 
     def server_bind(self) -> None:
@@ -131,7 +132,10 @@ class Listener(ThreadedAssociationServer):
         self, request: socket.socket | tuple[bytes, socket.socket], client_address: tuple[str, int] | str
     ) -> bool:
         """Let nobody in while there are too many, who need not have said anything: each has threads of its own."""
-        return len(self.active_associations) < self.ae.maximum_associations
+        has_room = len(self.active_associations) + len(self._shaking) < self.ae.maximum_associations
+        if has_room and isinstance(request, ssl.SSLSocket):
+            self._shaking.add(request)
+        return has_room
 
     def process_request_thread(
         self, request: socket.socket | tuple[bytes, socket.socket], client_address: tuple[str, int] | str
@@ -143,6 +147,8 @@ class Listener(ThreadedAssociationServer):
             except OSError:
                 request.close()
                 return
+            finally:
+                self._shaking.discard(request)
             request.settimeout(self.ae.network_timeout)
         super().process_request_thread(request, client_address)
 

@@ -460,7 +460,10 @@ _REASONS = {
         "ignored",
         "describes the volume beside it, which has its fields in the catalog if it was new to the room",
     ),
-    "too-large": ("ignored, quarantined", "more bytes or elements than are taken, or than a deflated data set may inflate to"),
+    "too-large": (
+        "ignored, quarantined",
+        "more bytes or elements than are taken, or than a deflated data set may inflate to",
+    ),
     "transfer-syntax-wrong": (
         "quarantined",
         "the declared transfer syntax is no UID, or not that of the data set or its pixels",

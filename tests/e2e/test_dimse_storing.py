@@ -1,8 +1,12 @@
 """What a peer may do with the fragments of a C-STORE request, and what it may not: raw PDUs against a listening room."""
 
 import socket
+import ssl
 import struct
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pydicom
@@ -14,8 +18,10 @@ from tests.e2e.raw_dimse import CT, Calling, command, pdu, pdv, pieces
 from filmroom import wiring
 from filmroom.dicom.part10 import split
 from filmroom.dimse.config import Endpoint, Network
-from filmroom.dimse.serve import VERIFICATION, Door
+from filmroom.dimse.serve import VERIFICATION, Door, application
+from filmroom.dimse.wire import Listener
 from filmroom.flow.reception import Reception
+from filmroom.ports import Ports
 from filmroom.wiring import Room
 
 CONTEXTS = [(VERIFICATION, ExplicitVRLittleEndian), (CT, ExplicitVRLittleEndian)]
@@ -28,12 +34,12 @@ def room(tmp_path: Path) -> Iterator[Room]:
         yield opened
 
 
-@pytest.fixture
-def call(room: Room) -> Iterator[Callable[[], Calling]]:
-    """Calls a listening room."""
-    ports = room.serve("dimse")
+@contextmanager
+def listening(ports: Ports, *, associations: int = 8) -> Iterator[Callable[[], Calling]]:
+    """Yields what calls a listening room."""
     with Reception(ports) as reception:
-        door = Door(ports, reception, Network(timeout=5), Endpoint("FILMROOM", "127.0.0.1", 0))
+        network = Network(timeout=5, max_associations=associations)
+        door = Door(ports, reception, network, Endpoint("FILMROOM", "127.0.0.1", 0))
         where = door.start()
         made: list[Calling] = []
 
@@ -45,6 +51,13 @@ def call(room: Room) -> Iterator[Callable[[], Calling]]:
         for each in made:
             each.wire.close()
         door.stop()
+
+
+@pytest.fixture
+def call(room: Room) -> Iterator[Callable[[], Calling]]:
+    """Calls a listening room."""
+    with listening(room.serve("dimse")) as start:
+        yield start
 
 
 @pytest.fixture
@@ -131,3 +144,84 @@ def test_a_peer_that_falls_silent_in_the_middle_of_an_object_is_given_up(call, i
     calling.send(pdu(pdv(command(1, uid=uid), command=True, last=True)), pdu(pdv(body))[:-100])
     assert calling.is_over()
     assert outcomes(room) == []
+
+
+def test_a_uid_of_odd_bytes_is_answered_like_any_other(call, image, room: Room) -> None:
+    _, body = image
+    request = command(1, uid="1.2.3.4.5").replace(b"1.2.3.4.5", b"1.2.\xff\x00\xe9\r.")
+    calling = call()
+    calling.send(pdu(pdv(request, command=True, last=True)), pdu(pdv(body, last=True)))
+    calling.send(pdu(pdv(request, command=True, last=True)), pdu(pdv(body, last=True)))
+    assert (calling.answer(), calling.answer()) == (0xB007, 0xB007)
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        (b"", pdu(pdv(b"", command=True))),
+        (b"", pdu(pdv(b"x", command=True))),
+        (
+            pdu(pdv(command(0x30, sop_class=VERIFICATION), command=True, last=True, context=1)),
+            pdu(pdv(bytes(50_000), context=1)),
+        ),
+    ],
+    ids=["empty-fragments-of-a-command", "a-command", "a-data-set-that-is-not-stored"],
+)
+def test_a_message_without_end_ends_the_association(call, start: bytes, more: bytes) -> None:
+    calling = call()
+    calling.send(start)
+    with pytest.raises(ConnectionError):
+        for _ in range(1024):
+            calling.send(more * (60_000 // len(more)))
+
+
+def test_a_mistake_of_ours_is_answered_and_lets_go_of_the_association(room: Room, image) -> None:
+    uid, body = image
+
+    class Broken:
+        def draw(self, count: int) -> bytes:
+            raise RuntimeError(count)
+
+    ports = replace(room.serve("dimse"), entropy=Broken())
+    with listening(ports, associations=1) as call:
+        for _ in range(2):
+            calling = call()
+            calling.send(pdu(pdv(command(1, uid=uid), command=True, last=True)), pdu(pdv(body, last=True)))
+            assert calling.answer() == 0xC001
+            calling.send(raw_dimse.RELEASE)
+            assert calling.is_over()
+
+
+def test_a_silent_peer_does_not_keep_the_door_from_closing(room: Room, image) -> None:
+    uid, body = image
+    ports = room.serve("dimse")
+    with Reception(ports) as reception:
+        door = Door(ports, reception, Network(timeout=600), Endpoint("FILMROOM", "127.0.0.1", 0))
+        calling = raw_dimse.call(door.start().port, CONTEXTS)
+        calling.send(pdu(pdv(command(1, uid=uid), command=True, last=True)), pdu(pdv(body))[:1000])
+        stopping = threading.Thread(target=door.stop, kwargs={"grace": 0.5})
+        stopping.start()
+        stopping.join(20)
+        is_stopped = not stopping.is_alive()
+        calling.wire.close()
+        stopping.join()
+    assert is_stopped
+
+
+@pytest.mark.parametrize("tls", [None, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)], ids=["plain", "tls"])
+def test_those_who_say_nothing_are_let_in_up_to_a_number_only(tls: ssl.SSLContext | None) -> None:
+    ae = application(Network(), "FILMROOM")
+    ae.add_supported_context(VERIFICATION)
+    ae.maximum_associations = 2
+    server = ae.make_server(("127.0.0.1", 0), ssl_context=tls, server_class=Listener, listening=None)
+    threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
+    silent = []
+    for number in range(1, 3):
+        silent.append(socket.create_connection(server.server_address[:2], timeout=20))
+        while tls is None and len(server.active_associations) < number:
+            threading.Event().wait(0.01)
+    with socket.create_connection(server.server_address[:2], timeout=20) as late:
+        assert late.recv(1) == b""
+    for each in silent:
+        each.close()
+    server.shutdown()

@@ -39,6 +39,11 @@ def run(work: Path) -> Iterator[Figure]:
             Figure(what="first import", value=first, unit=""),
             10,
         )
+    init(work / "several")
+    cores = os.cpu_count() or 1
+    with open_room(work / "several") as room:
+        several = COUNT / seconds(lambda: room.receive([source], "bench", processes=cores))
+        yield compared(f"filmroom import, {cores} processes that start", several, "instances/s", plain, 0.5)
     if find_orthanc() is None:
         yield Figure(what="Orthanc", value=0, unit="", note="not installed: apt-get install orthanc")
         return

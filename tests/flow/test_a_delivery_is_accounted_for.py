@@ -2,6 +2,8 @@
 
 import hashlib
 import shutil
+import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,11 +13,11 @@ from io import BytesIO
 import pytest
 
 from filmroom.dicom.directory import MAX_BYTES
-from filmroom.errors import NotFound
-from filmroom.flow.reception import GROUP_OBJECTS
+from filmroom.errors import NotFound, Refused
+from filmroom.flow.reception import GROUP_OBJECTS, Arrived, Delivery, Reception
 from filmroom.flow.sealed import SealedZone
 from filmroom.ids import Digest, Zone
-from filmroom.ports import Objects
+from filmroom.ports import Catalog, Objects, Transaction
 from filmroom.records import CaseState, InstanceState, Outcome
 from filmroom.wiring import Room
 
@@ -254,3 +256,54 @@ def test_a_file_that_does_not_fit_into_memory_comes_in_piece_by_piece(world, mak
         stored = tx.instances.get(Digest.of(data))
     assert SealedZone(world.ports, Zone.CLINICAL).get_content(stored.digest, stored.subject) == data
     assert world.room.receive([world.inbox], "folder").duplicate == 1
+
+
+class Held:
+    """A catalog whose first writer waits until it is let go."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self.go = threading.Event()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._catalog, name)
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        self.go.wait(20)
+        with self._catalog.write() as tx:
+            yield tx
+
+
+@pytest.mark.parametrize("flaw", ["refused", "mistake"])
+def test_what_one_sender_brings_cannot_keep_out_what_others_bring_at_the_same_time(world, make_ct, flaw: str) -> None:
+    catalog = Held(world.ports.catalog)
+    with Reception(replace(world.ports, catalog=catalog)) as reception:
+        catalog.go.set()
+        good, bad = reception.open("good"), reception.open("bad")
+        reception.take(bad, Arrived("first", b"text"))
+        if flaw == "refused":
+            bad.position = 0  # the ledger has this place already
+        else:
+            bad.permit = None  # type: ignore[assignment]
+        outcomes: dict[str, object] = {}
+
+        def bring(delivery: Delivery, name: str, data: bytes) -> None:
+            try:
+                outcomes[name] = reception.take(delivery, Arrived(name, data)).row.outcome
+            except (Refused, AttributeError) as error:
+                outcomes[name] = type(error)
+
+        catalog.go.clear()
+        senders = [
+            threading.Thread(target=bring, args=(delivery, f"{number}", b"text %d" % number))
+            for number, delivery in enumerate([good, bad, good, good])
+        ]
+        for sender in senders:
+            sender.start()
+        time.sleep(0.3)  # so that those who come after the first wait together
+        catalog.go.set()
+        for sender in senders:
+            sender.join()
+    expected = Refused if flaw == "refused" else AttributeError
+    assert outcomes == {"0": Outcome.IGNORED, "1": expected, "2": Outcome.IGNORED, "3": Outcome.IGNORED}

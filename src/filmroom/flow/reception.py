@@ -272,13 +272,13 @@ class Reception:
             rows = self._catalog([each for staged, _ in group for each in staged.taken])
         except Unavailable:
             raise
-        except FilmroomError:
+        except Exception:
             if len(group) < 2:
                 raise
             for one in group:
                 try:
                     self._answer([one])
-                except FilmroomError as error:
+                except Exception as error:  # noqa: BLE001  # it is raised where this one is waited for
                     one[1].set_exception(error)
         else:
             for (_, answer), row in zip(group, rows, strict=True):

@@ -337,8 +337,10 @@ class Reception:
     def _mending(self, taken: Sequence[Judged], group: Sequence[Arrived]) -> list[Judged]:
         """Note which of these are the very bytes of an object that is damaged where it lies."""
         known = [each.digest for each in taken if isinstance(each.decision, Duplicate | Quarantined)]
+        if not known:
+            return list(taken)
         with self._ports.catalog.read() as tx:
-            damaged = {kept.digest: kept for kept in tx.custody.damaged(known)} if known else {}
+            damaged = {kept.digest: kept for kept in tx.custody.damaged(known)}
         if not damaged:
             return list(taken)
         erased = self._zone.erased(kept.subject for kept in damaged.values())

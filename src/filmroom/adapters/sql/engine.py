@@ -224,7 +224,9 @@ def _set_up_sqlite(connection: SqliteConnection, _: ConnectionPoolEntry) -> None
 def _begin_sqlite(connection: Connection) -> None:
     writing = connection.get_execution_options().get("filmroom_writing", False)
     if connection.info.get(_WRITES) is not writing:
-        connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if writing else 'ON'}")
+        sqlite = connection.connection.dbapi_connection  # itself: by way of the engine this costs as much as a query
+        assert sqlite is not None
+        sqlite.cursor().execute(f"PRAGMA query_only={'OFF' if writing else 'ON'}")
         connection.info[_WRITES] = writing
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 

@@ -114,13 +114,13 @@ class StoringSocket(AssociationSocket):
         """Say whether there is something for pynetdicom to read, after everything was stored that is to be stored."""
         if self._ahead:
             return True
-        while super().ready and self.provider_queue.empty():
+        while self._is_readable(0) and self.provider_queue.empty():
             if self.assoc.dul.state_machine.current_state == _READY_FOR_DATA:
                 if not self.assoc.is_established:
                     return False  # the contexts are not all set yet; they will be in a moment
                 with self._alone():
                     if self._serve():
-                        self._linger()
+                        self._is_readable(_LINGER_SECONDS)  # the next request comes when the sender has read the answer
                         continue
             return True
         return False
@@ -191,10 +191,19 @@ class StoringSocket(AssociationSocket):
                 if self._may_pause:
                     checkpoint.set()
 
-    def _linger(self) -> None:
-        """Wait a moment for the next request, which comes when the sender has read the answer."""
-        if self.socket is not None and not (isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()):
-            select.select([self.socket], [], [], _LINGER_SECONDS)
+    def _is_readable(self, seconds: float) -> bool:
+        """Wait so long for something to read, an end of the connection too. `select` would fail above 1,023 descriptors."""
+        if self.socket is None or not self._is_connected:
+            return False
+        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            return True
+        try:
+            watch = select.poll()
+            watch.register(self.socket, select.POLLIN)
+            return bool(watch.poll(seconds * 1000))
+        except (OSError, ValueError):
+            self.event_queue.put("Evt17")  # the connection is closed (PS3.8 table 9-10)
+            return False
 
     # -- reading -------------------------------------------------------------------------------------------------
 

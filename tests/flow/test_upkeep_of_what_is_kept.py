@@ -10,6 +10,7 @@ from filmroom.catalog.schema import data_key
 from filmroom.dicom.parse import parse
 from filmroom.errors import Corrupt, KeyGone
 from filmroom.flow.doctor import doctor
+from filmroom.flow.reception import Reception
 from filmroom.flow.retrieve import committed, series
 from filmroom.flow.scrub import GROUP, Pace, keep_scrubbing
 from filmroom.flow.sealed import SealedZone, case_subject, patient_subject
@@ -214,6 +215,15 @@ def test_keys_that_do_not_fit_are_no_rot(world, make_ct, tmp_path) -> None:
         doctor(replace(world.ports, keys=other), pace=Pace(days=0, wait=Patience().wait))
     with world.ports.catalog.read() as tx:
         assert tx.custody.damaged() == []
+
+
+def test_deliveries_that_were_cut_off_are_counted(world, make_ct) -> None:
+    world.deliver("1", make_ct("P1", 1, 1))
+    world.room.receive([world.inbox], "ct-1")
+    assert check(world.room.doctor(), "open deliveries").detail == "none"
+    with Reception(world.ports) as reception:
+        reception.open("ct-2")
+    assert check(world.room.doctor(), "open deliveries").detail.startswith("1 go on or were cut off")
 
 
 def test_what_a_crash_left_without_a_row_is_adopted(world, make_ct) -> None:

@@ -102,6 +102,10 @@ def _clinical_objects(ports: Ports) -> Iterator[Check]:
         damaged = len(tx.custody.damaged())
     detail = f"{damaged} were not what they had been when they were read back; import them again, or restore a replica"
     yield Check(name="damaged objects", ok=not damaged, detail=detail if damaged else "none that is known")
+    with ports.catalog.read() as tx:
+        open_now = sum(batch.closed_at is None for batch, _, _ in tx.batches.all())
+    detail = f"{open_now} go on or were cut off; series of those that were cut off stay out of snapshots until accepted"
+    yield Check(name="open deliveries", ok=True, detail=detail if open_now else "none")
     detail = f"{len(lying - expected)} objects that no row needs; filmroom doctor --adopt takes them in"
     yield Check(name="orphans", ok=True, detail=detail)
 

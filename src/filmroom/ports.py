@@ -225,10 +225,6 @@ class Instances(Protocol):
         """Return which of these bytes are cataloged, in whatever state."""
         ...
 
-    def current(self, sop_uids: Sequence[str]) -> dict[str, Digest]:
-        """Return the current revision of each SOP Instance UID that has one."""
-        ...
-
     def standing(self, instances: Sequence[Instance]) -> tuple[set[Digest], dict[str, Digest]]:
         """Return which of these bytes are cataloged, and the current revision of each SOP Instance UID that has one."""
         ...

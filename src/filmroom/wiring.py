@@ -43,7 +43,7 @@ from filmroom.flow.model import register_model
 from filmroom.flow.project import create_project
 from filmroom.flow.quarantine import cases, reject_case, release_case, show_case
 from filmroom.flow.query import Filled, Rows, columns, filled, query
-from filmroom.flow.receive import Unread, receive, stage_and_write
+from filmroom.flow.receive import receive, stage_and_write
 from filmroom.flow.reception import Arrived, Delivery, Judged, Receipt, Reception
 from filmroom.flow.retrieve import Retrieval, retrieve
 from filmroom.flow.review import decide_review, reviews, show_review
@@ -56,6 +56,7 @@ from filmroom.flow.verify import Verdict, reproduce, verify
 from filmroom.govern.audit import Verdict as AuditVerdict
 from filmroom.govern.policy import Policies, every_role
 from filmroom.ids import Digest, Versioned, Zone, check_name
+from filmroom.ingest.sources import Unread
 from filmroom.loader.data import Data
 from filmroom.ports import Objects, Ports, Progress
 from filmroom.records import (

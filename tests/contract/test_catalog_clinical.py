@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from filmroom.adapters.sql.engine import SqlCatalog
 from filmroom.errors import NotFound, Refused
 from filmroom.ids import Digest, Zone
-from filmroom.ports import WrappedKey
+from filmroom.ports import Transaction, WrappedKey
 from filmroom.records import (
     Batch,
     Case,
@@ -278,13 +278,17 @@ def test_one_study_uid_of_two_patients_makes_two_studies(catalog: SqlCatalog) ->
         assert [each.subject for each in tx.instances.find(Level.STUDY, "1.1")] == ["p1", "p2"]
 
 
+def _current(tx: Transaction, sop_uids: list[str]) -> dict[str, Digest]:
+    return {uid: revision.digest for uid, revision in tx.instances.revisions(sop_uids).items()}
+
+
 def test_a_large_group_over_many_series_is_cataloged_at_once(catalog: SqlCatalog) -> None:
     _add(catalog, *(_instance(i, f"1.{i % 700}.{i % 3}") for i in range(1400)))
     stats = catalog.stats()
     assert (stats["study"], stats["instance"]) == (700, 1400)
     with catalog.read() as tx:
         uids = [_instance(i, f"1.{i % 700}.{i % 3}").sop_uid for i in range(1400)]
-        assert len(tx.instances.current([*uids, "no"])) == 1400
+        assert len(tx.instances.revisions([*uids, "no"])) == 1400
         assert len(list(tx.instances.matching(""))) == 1400
 
 
@@ -332,12 +336,12 @@ def test_only_the_current_revision_is_seen_by_queries(catalog: SqlCatalog) -> No
     _add(catalog, old)
     _add(catalog, new, state=InstanceState.CONFLICT)
     with catalog.write() as tx:
-        assert tx.instances.current(["1.1.1.1"]) == {"1.1.1.1": old.digest}
+        assert _current(tx, ["1.1.1.1"]) == {"1.1.1.1": old.digest}
         tx.instances.set_state(old.digest, InstanceState.SUPERSEDED)
-        assert tx.instances.current(["1.1.1.1"]) == {}
+        assert _current(tx, ["1.1.1.1"]) == {}
         assert tx.instances.query("", Level.PATIENT, select=(), order=None, limit=None) == []
         tx.instances.set_state(new.digest, CURRENT)
-        assert tx.instances.current(["1.1.1.1"]) == {"1.1.1.1": new.digest}
+        assert _current(tx, ["1.1.1.1"]) == {"1.1.1.1": new.digest}
         assert [each.digest for each in tx.instances.matching("")] == [new.digest]
         assert [each.digest for each in tx.instances.find(Level.INSTANCE, "1.1.1.1")] == [new.digest]
         with pytest.raises(NotFound):
@@ -398,7 +402,7 @@ def test_values_of_the_wrong_kind_are_left_out_and_hostile_text_is_kept(catalog:
 def test_a_uid_that_no_engine_can_hold_is_still_found(catalog: SqlCatalog) -> None:
     _add(catalog, replace(_instance(1), sop_uid="1.2\0"))
     with catalog.read() as tx:
-        assert tx.instances.current(["1.2\0", "1.3"]) == {"1.2\0": _digest(1)}
+        assert _current(tx, ["1.2\0", "1.3"]) == {"1.2\0": _digest(1)}
 
 
 @pytest.mark.parametrize("level", [each for each in Level if each is not Level.FILE])

@@ -252,10 +252,9 @@ class StoringSocket(AssociationSocket):
     def _data_set(self, asked: _Asked) -> Sent:
         """Gather the data set behind a header of its own. What cannot be kept is read to its end all the same."""
         head = header(sop_class=asked.sop_class, sop_uid=asked.sop_uid, syntax=asked.syntax)
-        whole, limit = Gathering(self._spools), len(head) + self._largest_object
-        whole.append(head)
-        is_over = has_no_room = False
-        try:
+        limit, is_over, has_no_room = len(head) + self._largest_object, False, False
+        with Gathering(self._spools) as whole:
+            whole.append(head)
             for size in self._fragments(asked.context):
                 self._make_room(size)
                 with memoryview(self._buffer) as view:
@@ -263,9 +262,6 @@ class StoringSocket(AssociationSocket):
                     is_over = is_over or len(whole) + size > limit
                     if not (is_over or has_no_room):
                         has_no_room = not _append(whole, view[:size])
-        except BaseException:
-            whole.close()
-            raise
         if is_over or has_no_room:
             whole.close()
             return Sent(asked.sop_class, asked.sop_uid, None, is_over)

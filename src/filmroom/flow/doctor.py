@@ -47,8 +47,7 @@ def doctor(ports: Ports, *, pace: Pace | None = None, adopt: bool = False) -> Di
     """Look at the catalog, every zone, the keys, the audit log, and at objects that no row speaks of or that are damaged.
 
     With a `pace`, read back what is due first; with `adopt`, take in orphans and clear away what writes that were cut off
-    left behind. Raises Denied, and Unavailable when
-    either cannot be done.
+    left behind. Raises Denied, and Unavailable when either cannot be done.
     """
     permit = evidence.authorize(ports, "doctor")
     scrubbed = None if pace is None else scrub(ports, permit, pace)
@@ -100,10 +99,9 @@ def _clinical_objects(ports: Ports) -> Iterator[Check]:
     yield Check(name="stored objects", ok=not gone, detail=detail)
     with ports.catalog.read() as tx:
         damaged = len(tx.custody.damaged())
+        open_now = sum(batch.closed_at is None for batch, _, _ in tx.batches.all())
     detail = f"{damaged} were not what they had been when they were read back; import them again, or restore a replica"
     yield Check(name="damaged objects", ok=not damaged, detail=detail if damaged else "none that is known")
-    with ports.catalog.read() as tx:
-        open_now = sum(batch.closed_at is None for batch, _, _ in tx.batches.all())
     detail = f"{open_now} go on or were cut off; series of those that were cut off stay out of snapshots until accepted"
     yield Check(name="open deliveries", ok=True, detail=detail if open_now else "none")
     detail = f"{len(lying - expected)} objects that no row needs; filmroom doctor --adopt takes them in"

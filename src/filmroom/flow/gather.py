@@ -1,6 +1,8 @@
 """One object as it comes in: in memory while it is small, in a spool from where it is not."""
 
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 from filmroom.ports import Content, Spooled, Spools
 
@@ -19,7 +21,8 @@ class Budget:
 class Gathering:
     """Bytes of one object, appended in order, and closed when the object is in.
 
-    With a `budget`, what does not fit into it goes to a spool, however small.
+    With a `budget`, what does not fit into it goes to a spool, however small. Used in a `with` statement, it is closed
+    when an exception leaves, and otherwise by whoever takes the content.
     """
 
     def __init__(self, spools: Spools, budget: Budget | None = None) -> None:
@@ -27,6 +30,15 @@ class Gathering:
         self._spools = spools
         self._parts = bytearray()
         self._spool: Spooled | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.close()
 
     def __len__(self) -> int:
         return len(self._parts) if self._spool is None else len(self._spool)

@@ -21,21 +21,13 @@ from filmroom.ingest.manifest import Manifest
 from filmroom.ingest.media import Medium, announcing
 from filmroom.ingest.sidecar import MAX_BYTES, sidecar_name, volume_names
 from filmroom.ingest.sniff import kind
+from filmroom.ingest.sources import Unread
 from filmroom.ports import Content, Objects, Ports
 from filmroom.records import Beside, Discrepancy, Reason
 
 _T = TypeVar("_T")
 _PIECE = 1 << 20
 _NO_BYTES = Reason("unreadable", "the source did not give its bytes")
-
-
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """A DICOM file that whoever stages it reads."""
-
-    name: str = field(repr=False)
-    path: Path = field(repr=False)
-    size: int
 
 
 _Arriving = TypeVar("_Arriving", bound=Arrived | Unread)
@@ -177,11 +169,10 @@ def _from_paths(
         content: Content | None = arrival.data
         problem, unread = arrival.problem, arrival.unread
         if unread is not None:
-            left = Unread(arrival.name, unread.path, unread.size)
             if may_leave and unread.is_dicom:
-                yield left
+                yield unread
                 continue
-            read = _read(ports, left)
+            read = _read(ports, unread)
             content, problem = (read.data, None) if read.problem is None else (None, read.problem)
         if content is None:
             yield Arrived(arrival.name, b"", problem or _NO_BYTES)
@@ -193,18 +184,13 @@ def _from_paths(
 
 def _read(ports: Ports, unread: Unread) -> Arrived:
     """Read a file piece by piece. Raises Unavailable when there is no room for it."""
-    whole = Gathering(ports.spools)
     try:
-        with unread.path.open("rb") as file:
+        with Gathering(ports.spools) as whole, unread.path.open("rb") as file:
             while piece := file.read(_PIECE):
                 whole.append(piece)
+            return Arrived(unread.name, whole.content())
     except OSError:
-        whole.close()
         return Arrived(unread.name, b"", sources.FILE_UNREADABLE)
-    except BaseException:
-        whole.close()
-        raise
-    return Arrived(unread.name, whole.content())
 
 
 def _from_store(location: str, store: Objects, announced: _Announced) -> Iterator[Arrived]:

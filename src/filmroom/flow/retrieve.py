@@ -100,7 +100,8 @@ def committed(ports: Ports, wanted: Sequence[tuple[str, str]], *, to: str) -> li
     """Say of each (SOP Class UID, SOP Instance UID) whether the room answers for it: "" for yes, else why not.
 
     The room answers for an object that has a current revision (so has every one in conflict or superseded) whose bytes
-    are there and not known to be damaged. Why not is `missing`, `other-class` or `unreadable`. Needs the permission to import, as it is the sender's question.
+    are there and not known to be damaged. Why not is `missing`, `other-class` or `unreadable`. Needs the permission to
+    import, as it is the sender's question.
     """
     what = {"kind": "commitment", "id": str(digest_of([list(pair) for pair in wanted])), "to": to}
     permit = evidence.authorize(ports, "import", what)

@@ -74,8 +74,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A file that was looked at and not read."""
+    """A file that was looked at and not read, of `size` bytes."""
 
+    name: str = field(repr=False)
     path: Path = field(repr=False)
     size: int
     is_dicom: bool
@@ -198,7 +199,7 @@ def _file(path: Path, name: str, limits: Limits) -> Iterator[Arrival]:
             elif size > limits.object_bytes:
                 yield Arrival(name, None, _too_large(size, limits))
             elif size > limits.in_memory or (limits.leave_dicom and what == "dicom"):
-                unread = Unread(path, size, is_dicom=what == "dicom")
+                unread = Unread(name, path, size, is_dicom=what == "dicom")
                 yield Arrival(name, None, sidecar=_beside(path), unread=unread)
             else:
                 data = stream.read()

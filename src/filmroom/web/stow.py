@@ -143,12 +143,9 @@ class Store:
     async def take_single(self, body: AsyncIterator[bytes]) -> None:
         """Take in a body that is one object."""
         part = self._begin(media.DICOM, self._md5)
-        try:
+        with part.data:
             async for chunk in body:
                 self._grow(part, chunk)
-        except BaseException:
-            part.data.close()
-            raise
         await self._end(part)
 
     async def finish(self) -> list[Answered]:

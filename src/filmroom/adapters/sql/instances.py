@@ -63,10 +63,6 @@ class SqlInstances:
     def known(self, digests: Sequence[Digest]) -> set[Digest]:
         return {Digest.parse(row.digest) for row in _BY_DIGEST.rows(self._connection, map(str, digests))}
 
-    def current(self, sop_uids: Sequence[str]) -> dict[str, Digest]:
-        stored = {storable(uid): uid for uid in sop_uids}
-        return {stored[row.sop_uid]: Digest.parse(row.digest) for row in _CURRENT.rows(self._connection, stored)}
-
     def standing(self, instances: Sequence[Instance]) -> tuple[set[Digest], dict[str, Digest]]:
         known: set[Digest] = set()
         current: dict[str, Digest] = {}
@@ -257,10 +253,6 @@ _CHAIN = Lookup(
 )
 _STORED = Lookup(_stored(), instance_table.c.digest)
 _BY_DIGEST = Lookup(select(instance_table.c.digest), instance_table.c.digest)
-_CURRENT = Lookup(
-    select(*instance_table.c["sop_uid", "digest"]).where(instance_table.c.state == InstanceState.CURRENT),
-    instance_table.c.sop_uid,
-)
 _REVISIONS = Lookup(_stored().where(instance_table.c.state == InstanceState.CURRENT), instance_table.c.sop_uid)
 _STANDING = select(*instance_table.c["digest", "sop_uid", "state"]).where(
     or_(

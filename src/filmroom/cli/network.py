@@ -55,9 +55,9 @@ def serve(
 
     def work(stop: Stop, ready: Callable[[], None]) -> int:
         with session.open() as room, ExitStack() as stack:
-            for door in doors:
-                ports = room.serve(door.name)
-                reception = stack.enter_context(Reception(ports))
+            opened = [(door, room.serve(door.name)) for door in doors]
+            reception = stack.enter_context(Reception(opened[0][1]))
+            for door, ports in opened:
                 stack.callback(door.start(ports, reception))
             if scrub_every:
                 stack.callback(_start_scrubbing(room.serve("scrub"), scrub_every, turn))

@@ -139,7 +139,9 @@ def parse(data: Lengthy, *, digest: Digest | None = None) -> Parsed:
         columns["frames"] = 1
     if not any(reason.code in ("truncated", "unreadable") for reason in reading.reasons):
         _check_pixels(reading, pixels, value, reasons, findings)
-    _look_inside(dataset, reasons, findings)  # after the rest: opening sequences makes pydicom decode others, too
+    _look_inside(
+        dataset, elements, reasons, findings
+    )  # after the rest: opening sequences makes pydicom decode others, too
     columns |= {name: code for name, keyword in _CODES.items() if (code := values.code(dataset, keyword))}
     identity = [columns.get(name) for name in ("sop_uid", "study_uid", "series_uid", "sop_class")]
     if not all(identity):
@@ -172,17 +174,27 @@ def _sorted(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(distinct)
 
 
-def _look_inside(dataset: Dataset, reasons: list[Reason], findings: list[Finding]) -> None:
+def _look_inside(
+    dataset: Dataset, elements: Mapping[int, walk.Element], reasons: list[Reason], findings: list[Finding]
+) -> None:
     """Open every sequence and look at the form of every value."""
     is_whole = not any(reason.code == "truncated" for reason in reasons)
+
+    def look(element: walk.Element, place: str = "") -> None:
+        code = values.oddity(element)
+        if code:
+            severity = Severity.INFO if code == "value-odd" else Severity.REVIEW
+            findings.append(Finding(code, severity, place or walk.name_of(element.tag)))
+
     try:
-        for element, _, place in walk.nested(dataset):
-            code = values.oddity(element)
-            if code:
-                severity = Severity.INFO if code == "value-odd" else Severity.REVIEW
-                findings.append(Finding(code, severity, place))
-            if is_whole and "." in place and isinstance(element, RawDataElement) and walk.is_cut(element):
-                reasons.append(Reason("sequence-broken", f"inside a sequence, {walk.ends_early(element)}"))
+        for outer in elements.values():
+            look(outer)
+            if not walk.is_sequence(outer):
+                continue
+            for element, _, place in walk.inside(outer, dataset, 0, walk.name_of(outer.tag)):
+                look(element, place)
+                if is_whole and isinstance(element, RawDataElement) and walk.is_cut(element):
+                    reasons.append(Reason("sequence-broken", f"inside a sequence, {walk.ends_early(element)}"))
     except Unreadable as error:
         if is_whole:
             code = "nesting-deep" if "nest deeper" in error.what else "sequence-broken"

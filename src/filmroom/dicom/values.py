@@ -49,11 +49,13 @@ _SHAPES = {
     "CS": _each(r"[A-Z0-9_][A-Z0-9_ ]{0,15}+"),
 }
 _KNOWN_VRS = frozenset(vr.value for vr in STANDARD_VR)
+_FREE = _KNOWN_VRS - _SIZES.keys() - _SHAPES.keys() - {"UN"}
+"""VRs that any bytes can be a value of."""
 
 
 def oddity(element: Element) -> str:
     """Return the code of what is wrong with the value for its VR, "" for nothing: `value-broken` cannot be decoded."""
-    if not isinstance(element, RawDataElement):
+    if element.VR in _FREE or not isinstance(element, RawDataElement):
         return ""
     vr, value = vr_of(element), element.value or b""
     if vr not in _KNOWN_VRS:

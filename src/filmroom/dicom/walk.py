@@ -23,7 +23,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import data_element_generator
 from pydicom.tag import BaseTag
-from pydicom.valuerep import STANDARD_VR
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, STANDARD_VR
 
 from filmroom.dicom.windows import Lengthy, Window, end_at, open_stream
 from filmroom.errors import Unreadable
@@ -140,21 +140,22 @@ def nested(dataset: Dataset, depth: int = 0, path: str = "") -> Iterator[tuple[E
     for element in _undecoded(dataset):
         place = path + name_of(element.tag)
         yield element, dataset, place
-        if element.VR not in _MAYBE_SEQUENCES or not is_sequence(element):
-            continue
-        if depth >= MAX_DEPTH:
-            raise Unreadable(f"sequences nest deeper than {MAX_DEPTH} levels", "ask the sender for a sound file")
-        try:
-            items = list(dataset[element.tag].value)
-        except FAILURES:
-            # pydicom quotes values in its messages, and a chained exception would carry them into a log
-            raise Unreadable(f"the sequence {place} cannot be read", "ask the sender for a sound file") from None
-        for item in items:
-            if isinstance(item, Dataset):
-                yield from nested(item, depth + 1, f"{place}.")
+        if is_sequence(element):
+            yield from inside(element, dataset, depth, place)
 
 
-_MAYBE_SEQUENCES = frozenset({"SQ", "UN", None})
+def inside(element: Element, dataset: Dataset, depth: int, place: str) -> Iterator[tuple[Element, Dataset, str]]:
+    """Yield what `nested` yields of one sequence, which lies in `dataset` at `place`."""
+    if depth >= MAX_DEPTH:
+        raise Unreadable(f"sequences nest deeper than {MAX_DEPTH} levels", "ask the sender for a sound file")
+    try:
+        items = list(dataset[element.tag].value)
+    except FAILURES:
+        # pydicom quotes values in its messages, and a chained exception would carry them into a log
+        raise Unreadable(f"the sequence {place} cannot be read", "ask the sender for a sound file") from None
+    for item in items:
+        if isinstance(item, Dataset):
+            yield from nested(item, depth + 1, f"{place}.")
 
 
 def by_tag(dataset: Dataset) -> dict[int, Element]:
@@ -170,15 +171,20 @@ def _undecoded(dataset: Dataset) -> list[Element]:
 
 def is_sequence(element: Element) -> bool:
     """Say whether the element is a sequence, by its own word or by the dictionary's where it has none."""
-    return vr_of(element) == "SQ"
+    vr = element.VR
+    return vr == "SQ" or ((vr is None or vr == "UN") and _dictionary_vr(element.tag) == "SQ")
 
 
 def vr_of(element: Element) -> str:
     """Return the element's VR; the dictionary's where the encoding does not say it or says UN; "UN" if unknown."""
-    if element.VR is not None and element.VR != "UN":
-        return str(element.VR)
+    vr = element.VR
+    return _dictionary_vr(element.tag) if vr is None or vr == "UN" else vr
+
+
+@lru_cache(8192)
+def _dictionary_vr(tag: int) -> str:
     try:
-        vr = dictionary_VR(element.tag)
+        vr = dictionary_VR(tag)
     except KeyError:
         return "UN"
     return vr.split(" or ")[0]
@@ -330,9 +336,10 @@ def _is_compressed(syntax: str) -> bool:
 def _elements(
     stream: BinaryIO, data: Lengthy, explicit: bool, little: bool, found: dict[BaseTag, Element], book: _Book
 ) -> None:
-    """Fill `found` until the bytes end or make no sense."""
+    """Fill `found` until the bytes end or make no sense. What is plain is read here, anything else by pydicom."""
     most = None if isinstance(stream, BytesIO) else DEFERRED
-    at, last, ordered, zeros_seen, held = stream.tell(), -1, True, False, 0
+    whole = stream.getvalue() if isinstance(stream, BytesIO) and little else b""
+    at, last, ordered, zeros_seen, held, number = stream.tell(), -1, True, False, 0, 0
 
     def bound(tag: BaseTag, vr: str | None, length: int) -> bool:
         """Let a sequence without a length end somewhere: pydicom reads it whole. Stops nothing."""
@@ -341,8 +348,16 @@ def _elements(
         return False
 
     try:
-        elements = data_element_generator(stream, not explicit, little, None if most is None else bound, most)
-        for number, element in enumerate(elements):
+        while True:
+            if whole:
+                there = len(found)
+                at, last = _plain(whole, at, last, explicit, found)
+                number += len(found) - there
+                stream.seek(at)
+            elements = data_element_generator(stream, not explicit, little, None if most is None else bound, most)
+            element = next(elements, None)
+            if element is None:
+                break
             tag = int(element.tag)
             if isinstance(element, RawDataElement):
                 held += len(element.value or b"")
@@ -371,7 +386,7 @@ def _elements(
                 book.note("element-repeated", Severity.REVIEW, name_of(tag))
             else:
                 found[element.tag] = _filled(element)
-            ordered, last, at = ordered and tag > last, max(last, tag), stream.tell()
+            ordered, last, at, number = ordered and tag > last, max(last, tag), stream.tell(), number + 1
     except FAILURES as error:
         end_at(stream, None)
         _broken(_from(stream, at), explicit, little, error, book)
@@ -379,6 +394,43 @@ def _elements(
     if not ordered:
         book.note("elements-unordered", Severity.INFO)
     _rest(_from(stream, at), book)
+
+
+def _plain(whole: bytes, at: int, last: int, explicit: bool, found: dict[BaseTag, Element]) -> tuple[int, int]:
+    """Read elements of a known VR and length, in ascending order, of a little-endian data set.
+
+    Returns where the first begins that is anything else, and the tag before it.
+    """
+    end, room, make = len(whole), MAX_ELEMENTS - len(found), RawDataElement._make
+    last = max(last, _LAST_OF_META)
+    while at + 8 <= end and room > 0:
+        start = at + 8
+        if explicit:
+            group, number, written, length = _EXPLICIT(whole, at)
+            vr = _SHORT.get(written)
+            if vr is None:
+                vr = _LONG.get(written)
+                if vr is None or start + 4 > end:
+                    break
+                (length,) = _LENGTH(whole, start)
+                start += 4
+        else:
+            vr = None
+            group, number, length = _IMPLICIT(whole, at)
+        tag, stop = group << 16 | number, start + length
+        if length == UNDEFINED or stop > end or not last < tag < _ITEM:
+            break
+        key = _tag(tag)
+        found[key] = make((key, vr, length, whole[start:stop], start, not explicit, True, True, False))
+        at, last, room = stop, tag, room - 1
+    return at, last
+
+
+_EXPLICIT, _IMPLICIT, _LENGTH = (struct.Struct(form).unpack_from for form in ("<HH2sH", "<HHL", "<L"))
+_LONG = {vr.value.encode(): vr.value for vr in STANDARD_VR & EXPLICIT_VR_LENGTH_32}
+_SHORT = {vr.value.encode(): vr.value for vr in STANDARD_VR - EXPLICIT_VR_LENGTH_32}
+_LAST_OF_META, _ITEM = 0x0002FFFF, 0xFFFE0000
+_tag = lru_cache(8192)(BaseTag)
 
 
 def _deferred(element: RawDataElement, value: Window, book: _Book) -> RawDataElement:

@@ -58,6 +58,11 @@ class Objects(Protocol):
     Unavailable when the store does not answer or does not take the room's keys.
     """
 
+    @property
+    def is_near(self) -> bool:
+        """Say whether a put takes no longer than a transaction, so that one may be open meanwhile."""
+        ...
+
     def put(self, name: str, data: bytes | bytearray | memoryview | Iterator[bytes]) -> None:
         """Keep these bytes. What comes in pieces is never in memory as a whole."""
         ...

@@ -242,8 +242,12 @@ def test_many_senders_share_a_transaction_and_each_gets_an_answer(world, make_ct
     assert sorted(row.position for row in rows) == list(range(1, 21))
 
 
-def test_a_store_that_fails_is_told_to_every_sender_and_counts_nothing(world, make_ct) -> None:
+@pytest.mark.parametrize("is_near", [True, False])
+def test_a_store_that_fails_is_told_to_every_sender_and_counts_nothing(world, make_ct, is_near) -> None:
     class Away:
+        def __init__(self) -> None:
+            self.is_near = is_near
+
         def put(self, name, data) -> None:
             raise Unavailable("the store is away", "try again")
 

@@ -58,6 +58,10 @@ class Memory:
     objects: dict[str, bytes]
     requests: int = 0
 
+    @property
+    def is_near(self) -> bool:
+        return True
+
     def put(self, name: str, data: bytes | bytearray | memoryview | Iterator[bytes]) -> None:
         self.objects[name] = bytes(data) if isinstance(data, bytes | bytearray | memoryview) else b"".join(data)
 

@@ -38,6 +38,10 @@ class FileObjects:
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    @property
+    def is_near(self) -> bool:
+        return True
+
     def put(self, name: str, data: bytes | bytearray | memoryview | Iterator[bytes]) -> None:
         path = self._path(name)
         with _translated(name):

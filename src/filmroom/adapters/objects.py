@@ -58,6 +58,10 @@ class StoreObjects:
     def __init__(self, store: MemoryStore | S3Store) -> None:
         self._store = store
 
+    @property
+    def is_near(self) -> bool:
+        return isinstance(self._store, MemoryStore)
+
     def put(self, name: str, data: bytes | bytearray | memoryview | Iterator[bytes]) -> None:
         check_object_name(name)
         try:

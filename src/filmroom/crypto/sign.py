@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -100,6 +101,7 @@ def _pre_auth(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
+@lru_cache(8)  # to read a key costs more than to sign with it
 def _private(key: bytes) -> Ed25519PrivateKey:
     if len(key) != _KEY:
         raise Invalid(f"an Ed25519 private key is {_KEY} bytes", "draw it from the entropy port")

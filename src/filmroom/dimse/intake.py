@@ -24,6 +24,7 @@ from pydicom.dataset import Dataset
 
 from filmroom.errors import Denied, FilmroomError, Unavailable
 from filmroom.flow.reception import Arrived, Delivery, Receipt, Reception
+from filmroom.ids import Digest
 from filmroom.ports import Content
 from filmroom.records import Outcome
 
@@ -50,8 +51,8 @@ class Intake:
         self._closed = False
         self.receipt: Receipt | None = None
 
-    def store(self, sop_uid: str, data: Content) -> tuple[int, str]:
-        """Take in a file whose header was made at the door. Returns the status to answer, and reason codes as a comment.
+    def store(self, sop_uid: str, data: Content, digest: Digest | None = None) -> tuple[int, str]:
+        """Take in a file whose header was made at the door, with its digest if that is known. Returns the status to answer, and reason codes as a comment.
 
         Never raises an error of ours.
         """
@@ -61,7 +62,7 @@ class Intake:
             try:
                 if self._delivery is None:
                     self._delivery = self._reception.open(self._source)
-                row = self._reception.take(self._delivery, Arrived(sop_uid, data, headed=sop_uid)).row
+                row = self._reception.take(self._delivery, Arrived(sop_uid, data, headed=sop_uid, digest=digest)).row
             except FilmroomError as error:
                 return refusal(error)
         return _BY_OUTCOME[row.outcome], " ".join(reason.code for reason in row.reasons)[:_LONGEST_COMMENT]

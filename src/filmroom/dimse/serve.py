@@ -196,7 +196,7 @@ class Door:
         if Service.STORE not in caller.peer.may:
             return NOT_AUTHORISED, "may-not-store"
         try:
-            return caller.intake.store(sent.sop_uid, sent.data)
+            return caller.intake.store(sent.sop_uid, sent.data, sent.digest)
         except Exception:  # noqa: BLE001  # a mistake of ours, which the next object need not meet
             return REFUSED, "defect"
 

@@ -22,6 +22,7 @@ from pynetdicom.transport import AssociationSocket
 from filmroom.dicom.part10 import header
 from filmroom.errors import Unavailable
 from filmroom.flow.gather import Gathering, close
+from filmroom.ids import Digest
 from filmroom.ports import Content, Spools
 
 _P_DATA, _COMMAND, _LAST = 0x04, 0x01, 0x02
@@ -52,6 +53,7 @@ class Sent:
     sop_class: str
     sop_uid: str = field(repr=False)
     data: Content | None = field(repr=False)
+    digest: Digest | None = None
     is_too_large: bool = False
 
 
@@ -253,7 +255,7 @@ class StoringSocket(AssociationSocket):
         """Gather the data set behind a header of its own. What cannot be kept is read to its end all the same."""
         head = header(sop_class=asked.sop_class, sop_uid=asked.sop_uid, syntax=asked.syntax)
         limit, is_over, has_no_room = len(head) + self._largest_object, False, False
-        with Gathering(self._spools) as whole:
+        with Gathering(self._spools, hashing=True) as whole:
             whole.append(head)
             for size in self._fragments(asked.context):
                 self._make_room(size)
@@ -264,8 +266,8 @@ class StoringSocket(AssociationSocket):
                         has_no_room = not _append(whole, view[:size])
         if is_over or has_no_room:
             whole.close()
-            return Sent(asked.sop_class, asked.sop_uid, None, is_over)
-        return Sent(asked.sop_class, asked.sop_uid, whole.content())
+            return Sent(asked.sop_class, asked.sop_uid, None, is_too_large=is_over)
+        return Sent(asked.sop_class, asked.sop_uid, whole.content(), whole.digest)
 
     def _fragments(self, expected: int) -> Iterator[int]:
         """Yield the length of each fragment of the data set; whoever takes it reads that many bytes before the next."""

@@ -1,9 +1,9 @@
 """Reception: how an object gets in, whichever door it comes through.
 
 Folder import, C-STORE and STOW-RS all hand their objects to one `Reception`. It takes them in groups: decide, seal and
-store the bytes durably, then write ledger rows, instances, cases and audit leaves in one transaction. Nobody is told that
-an object is in before that transaction is committed; what many senders bring at the same time shares it. Bytes of an object that
-turned out to be damaged take its place.
+store the bytes, and write ledger rows, instances, cases and audit leaves in one transaction. It is committed when the bytes are
+durable, and nobody is told before that an object is in; what many senders bring at the same time shares it. Bytes of an object
+that turned out to be damaged take its place.
 """
 
 import queue
@@ -92,7 +92,8 @@ class Arrived:
     """One object at the door: its bytes, or why there are none.
 
     A door that made the file's header itself says the object's SOP Instance UID as `headed`: what is here already with
-    the same data set is then the same object, whatever its header says. `doubt` speaks against the bytes from outside.
+    the same data set is then the same object, whatever its header says. One that hashed what
+    came gives the `digest`. `doubt` speaks against the bytes from outside.
     A door that takes image files says what stands beside each object.
     """
 
@@ -102,6 +103,7 @@ class Arrived:
     headed: str = field(default="", repr=False)
     doubt: Reason | None = None
     beside: Beside | None = None
+    digest: Digest | None = None
 
 
 @dataclass(slots=True)
@@ -188,7 +190,8 @@ class Reception:
     def take(self, delivery: Delivery, arrived: Arrived) -> Taken:
         """Take one object in, and return when it is durable. Callers that come at the same time share a transaction."""
         staged = self.stage(delivery, [arrived])
-        staged.written()
+        if not self._ports.objects[Zone.CLINICAL].is_near:
+            staged.written()
         answer: Future[LedgerRow] = Future()
         self._waiting.put((staged, answer))
         # Whoever gets the turn serves everybody who waits; the others find their answer given.
@@ -207,16 +210,13 @@ class Reception:
             if _is_kept(each.decision) or each.mends is not None
         ]
         self._zone.ensure(each.subject for each, _ in wanted)
-        if len(wanted) == 1:
-            self._put(wanted[0][0], wanted[0][1].data)
-            return Staged(taken, ())
         return Staged(taken, [self._workers.submit(self._put, each, arrived.data) for each, arrived in wanted])
 
     def take_staged(self, staged: Staged) -> list[LedgerRow]:
         """Take a staged group in, in its order, and return when all of it is durable."""
-        taken = staged.written()
+        staged.written()  # before it keeps others from writing
         with self._turn:
-            return self._catalog(taken)
+            return self._catalog([staged])
 
     def finish(
         self,
@@ -269,7 +269,7 @@ class Reception:
     def _answer(self, group: Sequence[tuple[Staged, Future[LedgerRow]]]) -> None:
         """Take a group in together; where that cannot be, each by itself, so that one does not stop the others."""
         try:
-            rows = self._catalog([each for staged, _ in group for each in staged.taken])
+            rows = self._catalog([staged for staged, _ in group])
         except Unavailable:
             raise
         except Exception:
@@ -286,8 +286,7 @@ class Reception:
 
     def _decide(self, delivery: Delivery, group: Sequence[Arrived]) -> list[Judged]:
         """Decide about each object by itself; what others or the same group say of it is settled in the transaction."""
-        contents = [arrived.data for arrived in group]
-        digests = list(map(_digest, contents) if len(contents) == 1 else self._workers.map(_digest, contents))
+        digests = list(map(_digest, group) if len(group) == 1 else self._workers.map(_digest, group))
         with self._ports.catalog.read() as tx:
             here = tx.instances.known([digest for digest, each in zip(digests, group, strict=True) if not each.headed])
             here |= tx.files.known(
@@ -347,7 +346,7 @@ class Reception:
         mendable = {digest: kept for digest, kept in damaged.items() if kept.subject not in erased}
         return [
             replace(each, mends=kept, subject=kept.subject)
-            if (kept := mendable.get(each.digest)) is not None and _digest(arrived.data) == each.digest
+            if (kept := mendable.get(each.digest)) is not None and _digest(arrived) == each.digest
             else each
             for each, arrived in zip(taken, group, strict=True)
         ]
@@ -362,8 +361,9 @@ class Reception:
         else:
             self._zone.put_pieces(name, taken.subject, data.pieces())
 
-    def _catalog(self, taken: Sequence[Judged]) -> list[LedgerRow]:
-        """Write ledger rows, instances, cases and a leaf for each delivery, in one transaction."""
+    def _catalog(self, group: Sequence[Staged]) -> list[LedgerRow]:
+        """Write ledger rows, instances, cases and a leaf for each delivery, in one transaction; it waits for the bytes."""
+        taken = [each for staged in group for each in staged.taken]
         with self._ports.catalog.write() as tx:
             lines = _numbered(_settle(tx, taken))
             rows = _catalog(self._ports, tx, lines)
@@ -378,6 +378,8 @@ class Reception:
                 counts = _counts(Counter(line.outcome.value for line in ledger))
                 outcome: dict[str, int | str] = {"state": "received", **counts, "ledger": str(digest_of(ledger))}
                 evidence.record(tx, self._ports, delivery.permit, {"kind": "batch", "id": batch}, outcome)
+            for staged in group:
+                staged.written()
         for (position, each), row in zip(lines, rows, strict=True):
             each.delivery.position = position
             each.delivery.tally.update({row.outcome.value: 1, "bytes": row.size_bytes})
@@ -389,8 +391,10 @@ def _is_kept(decision: Decision) -> bool:
     return isinstance(decision, Accepted | Filed | Quarantined)
 
 
-def _digest(data: Content) -> Digest:
-    return Digest.of(data) if isinstance(data, bytes) else data.digest
+def _digest(arrived: Arrived) -> Digest:
+    if arrived.digest is not None:
+        return arrived.digest
+    return Digest.of(arrived.data) if isinstance(arrived.data, bytes) else arrived.data.digest
 
 
 def _instance(decision: Decision) -> Instance | None:

@@ -48,6 +48,7 @@ from filmroom.catalog.schema import audit_head, metadata
 from filmroom.errors import FilmroomError, Invalid, NotFound, Refused, Unavailable
 
 _WAIT_SECONDS = 60
+_RETRY_SECONDS = 0.0005
 _MIGRATING = 7_263_554_011  # any number of our own, for PostgreSQL's advisory lock
 _OLDEST_POSTGRESQL = 170_000
 _WRITES = "filmroom writes"
@@ -228,7 +229,31 @@ def _begin_sqlite(connection: Connection) -> None:
         assert sqlite is not None
         sqlite.cursor().execute(f"PRAGMA query_only={'OFF' if writing else 'ON'}")
         connection.info[_WRITES] = writing
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+    if writing:
+        _begin_immediate(connection)
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    """Take the write lock. SQLite itself sleeps longer and longer between its tries, while the lock lies idle."""
+    deadline = time.monotonic() + _WAIT_SECONDS
+    sqlite = connection.connection.dbapi_connection
+    assert sqlite is not None
+    cursor = sqlite.cursor()
+    cursor.execute("PRAGMA busy_timeout=0")
+    try:
+        while time.monotonic() < deadline:
+            try:
+                cursor.execute("BEGIN IMMEDIATE")
+                return
+            except SqliteError as error:
+                if not error.sqlite_errorname.startswith("SQLITE_BUSY"):
+                    break
+            time.sleep(_RETRY_SECONDS)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # raises what the engine makes of the error
+    finally:
+        cursor.execute(f"PRAGMA busy_timeout={_WAIT_SECONDS * 1000}")
 
 
 def _use_wal(engine: Engine) -> None:

@@ -42,7 +42,7 @@ ONLY_IN_PYTHON = ("load",)
 GROUPS = {
     "The front door": "import serve batches quarantine incomplete",
     "The catalog": "query retrieve columns labels",
-    "The boundary": "project deidentify review",
+    "The boundary": "project deidentify review reidentify countersign",
     "Datasets": "freeze snapshots show diff build verify reproduce",
     "Who may use them": "request approve deny grants revoke lease load model",
     "Evidence": "trace audit doctor",

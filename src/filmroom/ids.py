@@ -20,6 +20,7 @@ class Zone(StrEnum):
     CLINICAL = "clinical"
     RESEARCH = "research"
     MODELS = "models"
+    VAULT = "vault"
 
 
 @dataclass(frozen=True, slots=True, order=True)

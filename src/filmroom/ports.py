@@ -35,6 +35,7 @@ from filmroom.records import (
     Outcome,
     Permit,
     Project,
+    Question,
     Reason,
     Request,
     SealedObject,
@@ -451,6 +452,20 @@ class Access(Protocol):
         ...
 
 
+class Questions(Protocol):
+    """Who asked whom a pseudonym stands for, and who agreed."""
+
+    def add(self, question: Question) -> None: ...
+
+    def get(self, question: str) -> Question: ...
+
+    def put(self, question: Question) -> None:
+        """Keep what was answered. Raises NotFound."""
+        ...
+
+    def all(self) -> list[Question]: ...
+
+
 class Models(Protocol):
     def add(self, model: Model) -> None: ...
 
@@ -518,6 +533,9 @@ class Transaction(Protocol):
     def shardsets(self) -> Shardsets: ...
     @property
     def access(self) -> Access: ...
+
+    @property
+    def questions(self) -> Questions: ...
     @property
     def models(self) -> Models: ...
     @property

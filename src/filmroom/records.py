@@ -612,6 +612,31 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Whom one pseudonym of a project stands for, asked by one person. Once two others agreed, it may be answered."""
+
+    id: str
+    project: str
+    pseudonym: str
+    requester: Actor
+    why: str
+    at: datetime
+    state: RequestState = RequestState.WAITING
+    agreed: tuple[Actor, ...] = ()
+    decided_at: datetime | None = None
+    expires: datetime | None = None
+    turned_down: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatientIdentity:
+    """Who a patient is: Issuer of Patient ID and Patient ID, as they were received."""
+
+    issuer: str = field(repr=False)
+    patient_id: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """A person's or job's approved right to use a snapshot for a purpose until a moment."""
 

@@ -52,6 +52,11 @@ class Environment(BaseSettings):
     models_s3_secret_key: SecretStr = SecretStr("")
     """Secret key that goes with it."""
 
+    vault_s3_access_key: str = ""
+    """Access key for the vault only."""
+    vault_s3_secret_key: SecretStr = SecretStr("")
+    """Secret key that goes with it."""
+
     def s3_keys(self, zone: Zone | None) -> tuple[str, str]:
         """Return the access and secret key for a zone's store, its own where it has its own."""
         own: tuple[str, SecretStr] = ("", SecretStr(""))

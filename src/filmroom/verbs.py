@@ -55,8 +55,12 @@ VERBS = {
         _verb("serve", "operator steward", "", "listen for other systems until stopped"),
         _verb("columns", "steward researcher auditor", "", "list the words a query can use"),
         _verb("project", "steward", "", "create a project: a purpose with its own pseudonym keys"),
-        _verb("deidentify", "steward", "clinical research", "make verified de-identified copies for a project"),
+        _verb("deidentify", "steward", "clinical research vault", "make verified de-identified copies for a project"),
         _verb("review", "reviewer", "clinical research", "decide about copies that need eyes"),
+        _verb("reidentify", "steward", "vault", "ask whom a pseudonym stands for, and learn it when two others agreed"),
+        _verb(
+            "countersign", "steward auditor", "", "agree that somebody learns whom a pseudonym stands for, or refuse"
+        ),
         _verb("labels", "steward reviewer researcher", "", "import, list, show and compare label sets"),
         _verb("freeze", "steward", "research", "freeze clean instances, labels and a split into a signed snapshot"),
         _verb("snapshots", "steward researcher auditor", "", "list snapshots"),

@@ -45,6 +45,7 @@ from filmroom.flow.quarantine import cases, reject_case, release_case, show_case
 from filmroom.flow.query import Filled, Rows, columns, filled, query
 from filmroom.flow.receive import receive, stage_and_write
 from filmroom.flow.reception import Arrived, Delivery, Judged, Receipt, Reception
+from filmroom.flow.reidentify import answer, ask, countersign, questions
 from filmroom.flow.retrieve import Retrieval, retrieve
 from filmroom.flow.review import decide_review, reviews, show_review
 from filmroom.flow.scrub import DAYS, RATE, Pace
@@ -70,7 +71,9 @@ from filmroom.records import (
     LabelKind,
     Level,
     Model,
+    PatientIdentity,
     Project,
+    Question,
     Request,
     SeriesState,
     Snapshot,
@@ -319,6 +322,22 @@ class Room:
     def deidentify(self, project: str, *, where: str = "") -> Run:
         """De-identify the current instances that satisfy `where`. Raises NotFound for a project that does not exist."""
         return deidentify(self._ports, project, where=where)
+
+    def reidentify(self) -> list[Question]:
+        """List who asked whom a pseudonym stands for, and who agreed."""
+        return questions(self._ports)
+
+    def ask_identity(self, pseudonym: str, *, project: str, why: str) -> Question:
+        """Ask whom a pseudonym stands for. Raises NotFound, or Invalid without a reason."""
+        return ask(self._ports, pseudonym, project=project, why=why)
+
+    def countersign(self, question: str, *, passed: bool = True, why: str = "") -> Question:
+        """Agree to a question, or turn it down. Raises Denied for one's own, Refused when it is settled."""
+        return countersign(self._ports, question, passed=passed, why=why)
+
+    def show_identity(self, question: str) -> PatientIdentity:
+        """Say whom a pseudonym stands for. Raises Denied to others and after a day, Refused before two have agreed."""
+        return answer(self._ports, question)
 
     def review(self) -> list[Copy]:
         """List the copies that wait for a decision."""

@@ -27,6 +27,7 @@ from filmroom.records import (
     Model,
     Opening,
     Project,
+    Question,
     Reason,
     Request,
     RequestState,
@@ -446,3 +447,19 @@ def test_a_grant_without_a_request_and_a_lease_without_a_grant_are_refused(catal
     lease = LeaseRecord(id="l1", grant="g1", snapshot=REF, holder="bob", job="j", issued_at=NOW, expires=LATER)
     with pytest.raises(Refused), catalog.write() as tx:
         tx.access.add_lease(lease)
+
+
+def test_a_question_keeps_who_asked_and_who_agreed(catalog: SqlCatalog) -> None:
+    asked = Question(id="q1", project="p", pseudonym="P1", requester=Actor("bob", owner="root"), why="ill", at=NOW)
+    answered = replace(
+        asked, state=RequestState.APPROVED, agreed=(Actor("ann"), Actor("eve")), decided_at=NOW, expires=LATER
+    )
+    with catalog.write() as tx:
+        tx.questions.add(asked)
+        assert tx.questions.get("q1") == asked
+        tx.questions.put(answered)
+        assert tx.questions.all() == [answered]
+        with pytest.raises(NotFound):
+            tx.questions.put(replace(answered, id="q2"))
+        with pytest.raises(NotFound):
+            tx.questions.get("q2")

@@ -116,7 +116,7 @@ def test_a_zone_with_keys_of_its_own_uses_them_and_the_others_the_common_ones(ba
 
 def test_no_secret_is_shown(bare: pytest.MonkeyPatch) -> None:
     secrets = [name for name in Environment.model_fields if name.endswith(("secret_key", "password"))]
-    assert len(secrets) == 5
+    assert len(secrets) == 6
     for name in secrets:
         bare.setenv(f"FILMROOM_{name.upper()}", "planted-secret")
     assert "planted-secret" not in repr(Environment())

@@ -1,7 +1,7 @@
 """Keys in files: the `Keys` port for a room on one computer.
 
-Five files of 32 bytes (as 64 hex digits, or raw), for their owner alone: one for each zone, `vault` for pseudonyms and
-`signing` for Ed25519. Each use has a key of its own, derived from the file's, so a zone's key is never used twice.
+Five files of 32 bytes (as 64 hex digits, or raw), for their owner alone: one for each zone (the vault's is for pseudonyms
+too) and `signing` for Ed25519. Each use has a key of its own, derived from the file's, so a zone's key is never used twice.
 Losing a file loses what it protects: keep a copy apart from the data.
 """
 
@@ -20,9 +20,8 @@ from filmroom.errors import Corrupt, Denied, NotFound, Unavailable
 from filmroom.ids import Zone
 from filmroom.ports import Entropy
 
-VAULT = "vault"
 SIGNING = "signing"
-NAMES = (*(zone.value for zone in Zone), VAULT, SIGNING)
+NAMES = (*(zone.value for zone in Zone), SIGNING)
 
 _KEY = 32
 
@@ -35,7 +34,6 @@ class FileKeys:
         _check_folder(folder)
         keys = {name: _read(folder / f"{name}.key") for name in NAMES}
         self._zones = {zone: keys[zone.value] for zone in Zone}
-        self._vault = keys[VAULT]
         self._signing = generate(keys[SIGNING])
         self._public = public(self._signing)
         self._entropy = entropy
@@ -65,7 +63,7 @@ class FileKeys:
         return self._derived(self._zones[zone], f"filmroom/v1|derive|{purpose}")
 
     def pseudonym_key(self, project: str) -> bytes:
-        return hkdf(self._vault, f"filmroom/v1|pseudonym|{project}")
+        return hkdf(self._zones[Zone.VAULT], f"filmroom/v1|pseudonym|{project}")
 
     def sign(self, message: bytes) -> bytes:
         return ed25519(self._signing, message)

@@ -355,6 +355,22 @@ request = Table(
     Column("why", Words),
 )
 
+question = Table(
+    "question",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("project", Words, nullable=False),
+    Column("pseudonym", Words, nullable=False),
+    Column("requester", Document, nullable=False),
+    Column("why", Words, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("state", choice(records.RequestState), nullable=False),
+    Column("agreed", Document, nullable=False),
+    Column("decided_at", Moment),
+    Column("expires", Moment),
+    Column("turned_down", Words),
+)
+
 grant = Table(
     "grant",
     metadata,

@@ -1,4 +1,4 @@
-"""project, deidentify, review: the boundary between the clinical and the research zone."""
+"""project, deidentify, review, reidentify, countersign: the boundary between the clinical and the research zone."""
 
 from datetime import UTC, datetime, time
 from typing import Annotated
@@ -9,6 +9,7 @@ from filmroom.cli.session import Session
 from filmroom.errors import Invalid
 
 project = typer.Typer(help="A purpose, with its own pseudonym keys.", no_args_is_help=True)
+reidentify = typer.Typer(help="Whom a pseudonym stands for, when two others agree.", no_args_is_help=True)
 review = typer.Typer(help="De-identified copies that need eyes.", no_args_is_help=True)
 
 _GB = 10**9
@@ -18,6 +19,8 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(project, name="project")
     app.command("deidentify")(deidentify)
     app.add_typer(review, name="review")
+    app.add_typer(reidentify, name="reidentify")
+    app.command("countersign")(countersign)
 
 
 @project.command("create")
@@ -98,3 +101,44 @@ def decide_review(
     session: Session = context.obj
     with session.open() as room:
         session.answer(room.decide_review(copy, passed=passed, why=why))
+
+
+@reidentify.command("request")
+def ask_identity(
+    context: typer.Context,
+    pseudonym: Annotated[str, typer.Argument(metavar="PSEUDONYM")],
+    project: Annotated[str, typer.Option(help="The project that has the pseudonym.")],
+    why: Annotated[str, typer.Option(help="Why the hospital has to know.")],
+) -> None:
+    """Ask whom a pseudonym stands for."""
+    session: Session = context.obj
+    with session.open() as room:
+        session.answer(room.ask_identity(pseudonym, project=project, why=why))
+
+
+@reidentify.command("list")
+def list_questions(context: typer.Context) -> None:
+    """List who asked, and who agreed."""
+    session: Session = context.obj
+    with session.open() as room:
+        session.answer(room.reidentify())
+
+
+@reidentify.command("show")
+def show_identity(context: typer.Context, question: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """Say whom the pseudonym stands for, to who asked and when two others agreed."""
+    session: Session = context.obj
+    with session.open() as room:
+        session.answer(room.show_identity(question))
+
+
+def countersign(
+    context: typer.Context,
+    question: Annotated[str, typer.Argument(metavar="ID")],
+    passed: Annotated[bool, typer.Option("--agree/--refuse", help="Agree, or turn it down.")] = True,
+    why: Annotated[str, typer.Option(help="What speaks against it.")] = "",
+) -> None:
+    """Answer somebody else's question whom a pseudonym stands for."""
+    session: Session = context.obj
+    with session.open() as room:
+        session.answer(room.countersign(question, passed=passed, why=why))

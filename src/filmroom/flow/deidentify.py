@@ -19,6 +19,7 @@ from filmroom.deid.profile import Profile
 from filmroom.deid.pseudonym import Pseudonyms
 from filmroom.errors import Corrupt, KeyGone, NotFound, Unreadable
 from filmroom.flow import evidence
+from filmroom.flow.crosswalk import Crosswalk
 from filmroom.flow.project import open_project
 from filmroom.flow.sealed import SealedZone, project_subject
 from filmroom.ids import Digest, Zone
@@ -102,6 +103,7 @@ def deidentify(ports: Ports, project: str, *, where: str = "") -> Run:
 def _make_all(ports: Ports, project: Project, profile: Profile, targets: Sequence[StoredInstance]) -> Iterator[Made]:
     clinical = SealedZone(ports, Zone.CLINICAL)
     pseudonyms = Pseudonyms(ports.keys.pseudonym_key(project.name))
+    crosswalk = Crosswalk(ports, project.name)
     for target in targets:
         try:
             if target.damage:
@@ -112,7 +114,10 @@ def _make_all(ports: Ports, project: Project, profile: Profile, targets: Sequenc
                 _without_copy(project, profile, target.digest, (Reason(error.code, error.what),), failed=True), None
             )
             continue
-        yield make(ports, project, profile, pseudonyms, source)
+        made = make(ports, project, profile, pseudonyms, source)
+        if made.data is not None:
+            crosswalk.note(made.copy.subject, source)
+        yield made
 
 
 def make(ports: Ports, project: Project, profile: Profile, pseudonyms: Pseudonyms, source: bytes) -> Made:

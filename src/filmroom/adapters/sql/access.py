@@ -1,4 +1,4 @@
-"""Requests, grants, leases, and what was opened through them."""
+"""Requests, grants, leases, what was opened through them, and who asked whom a pseudonym stands for."""
 
 from datetime import datetime
 from typing import Any
@@ -9,11 +9,12 @@ from filmroom.adapters.sql.rows import actor_from, add, required, values_of
 from filmroom.catalog.schema import grant as grant_table
 from filmroom.catalog.schema import lease as lease_table
 from filmroom.catalog.schema import opening as opening_table
+from filmroom.catalog.schema import question as question_table
 from filmroom.catalog.schema import request as request_table
 from filmroom.catalog.types import Moment
 from filmroom.errors import Refused
 from filmroom.ids import Versioned
-from filmroom.records import Grant, LeaseRecord, Opening, Request, RequestState
+from filmroom.records import Grant, LeaseRecord, Opening, Question, Request, RequestState
 
 
 class SqlAccess:
@@ -85,6 +86,34 @@ class SqlAccess:
     def _grants(self, *conditions: ColumnElement[bool]) -> list[Grant]:
         statement = select(grant_table).where(*conditions).order_by(grant_table.c.granted_at, grant_table.c.id)
         return [Grant(**dict(row._mapping)) for row in self._connection.execute(statement)]
+
+
+class SqlQuestions:
+    """Implements `ports.Questions`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, question: Question) -> None:
+        add(self._connection, question_table, [values_of(question)])
+
+    def get(self, question: str) -> Question:
+        row = self._connection.execute(select(question_table).where(question_table.c.id == question)).one_or_none()
+        return _question(required(row, "question"))
+
+    def put(self, question: Question) -> None:
+        statement = update(question_table).where(question_table.c.id == question.id).values(values_of(question))
+        if self._connection.execute(statement).rowcount == 0:
+            required(None, "question")
+
+    def all(self) -> list[Question]:
+        rows = self._connection.execute(select(question_table).order_by(question_table.c.at, question_table.c.id))
+        return [_question(dict(row._mapping)) for row in rows]
+
+
+def _question(row: dict[str, Any]) -> Question:
+    agreed = tuple(actor for each in row["agreed"] if (actor := actor_from(each)) is not None)
+    return Question(**{**row, "requester": actor_from(row["requester"]), "agreed": agreed})
 
 
 def _request(row: dict[str, Any]) -> Request:

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from filmroom.adapters.sql.access import SqlAccess
+from filmroom.adapters.sql.access import SqlAccess, SqlQuestions
 from filmroom.adapters.sql.custody import SqlCustody
 from filmroom.adapters.sql.files import SqlFiles
 from filmroom.adapters.sql.front_door import SqlBatches, SqlCases, SqlDataKeys
@@ -30,5 +30,6 @@ class SqlTransaction:
         self.snapshots = SqlSnapshots(connection)
         self.shardsets = SqlShardsets(connection)
         self.access = SqlAccess(connection)
+        self.questions = SqlQuestions(connection)
         self.models = SqlModels(connection)
         self.log = SqlLog(connection)

@@ -411,6 +411,21 @@ def _access() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_request"),
     )
     op.create_table(
+        "question",
+        sa.Column("id", TEXT, nullable=False),
+        sa.Column("project", TEXT, nullable=False),
+        sa.Column("pseudonym", TEXT, nullable=False),
+        sa.Column("requester", TEXT, nullable=False),
+        sa.Column("why", TEXT, nullable=False),
+        sa.Column("at", TEXT, nullable=False),
+        sa.Column("state", TEXT, nullable=False),
+        sa.Column("agreed", TEXT, nullable=False),
+        sa.Column("decided_at", TEXT),
+        sa.Column("expires", TEXT),
+        sa.Column("turned_down", TEXT),
+        sa.PrimaryKeyConstraint("id", name="pk_question"),
+    )
+    op.create_table(
         "grant",
         sa.Column("id", TEXT, nullable=False),
         sa.Column("request", TEXT, nullable=False),

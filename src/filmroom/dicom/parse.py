@@ -9,6 +9,8 @@ import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import TypeAlias
 
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -39,10 +41,8 @@ _ANNOUNCED = {
     "study_announced": "NumberOfStudyRelatedInstances",
     "series_announced": "NumberOfSeriesRelatedInstances",
 }
-_ATTRIBUTES = {column.dicom for column in COLUMNS} | {*_START, *_PLACE, *_ANNOUNCED.values()}
-_TAGS = {keyword: int(Tag(keyword)) for keyword in _ATTRIBUTES - {"", _SYNTAX}}
-_FILLED = tuple((column, _TAGS[column.dicom]) for column in COLUMNS if column.dicom in _TAGS)
-_PIXEL_TAGS = (Tag("PixelData"), Tag("FloatPixelData"), Tag("DoubleFloatPixelData"))
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_FILLED = tuple(column for column in COLUMNS if column.dicom not in ("", _SYNTAX))
 _NATIVE = frozenset({walk.IMPLICIT_LITTLE, walk.EXPLICIT_LITTLE, walk.EXPLICIT_BIG, walk.DEFLATED, walk.GE_PRIVATE})
 _CODES = {"anatomic_region": "AnatomicRegionSequence", "view_code": "ViewCodeSequence"}
 
@@ -52,6 +52,8 @@ _SUBSAMPLED = {"YBR_FULL_422": 2.0, "YBR_PARTIAL_422": 2.0, "YBR_PARTIAL_420": 1
 _JPEG, _JPEG_2000 = (b"\xff\xd8",), (b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0c")
 _STORAGE = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1(\.[0-9]{1,4}){1,4}\Z")
 _VIDEO = re.compile(r"1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?\Z")
+
+_Elements: TypeAlias = Mapping[int, walk.Element]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +112,12 @@ def patient(dataset: Dataset) -> tuple[str, str]:
 
     Both are stripped text, several values joined by a backslash; "" when there is none, or one too long to be one.
     """
-    encodings = _charsets(dataset)
+    return _patient(walk.by_tag(dataset), _charsets(dataset))
+
+
+def _patient(elements: _Elements, encodings: Sequence[str]) -> tuple[str, str]:
     issuer, number = (
-        values.text(dataset.get_item(_TAGS[keyword]) if _TAGS[keyword] in dataset else None, encodings) or ""
-        for keyword in ("IssuerOfPatientID", "PatientID")
+        values.text(_element(elements, keyword), encodings) or "" for keyword in ("IssuerOfPatientID", "PatientID")
     )
     return issuer, number
 
@@ -126,23 +130,24 @@ def parse(data: Lengthy, *, digest: Digest | None = None) -> Parsed:
     reading = walk.walk(data)
     dataset = reading.dataset
     reasons, findings = list(reading.reasons), list(reading.findings)
-    reasons += _identity_reasons(dataset)
-    elements = walk.by_tag(dataset)
-    findings += required.lacking(_plain(dataset, "SOPClassUID"), elements, reading.windows)
-    pixels = next((dataset.get_item(tag) for tag in _PIXEL_TAGS if tag in dataset), None)
-    value: bytes | Window = b"" if pixels is None else reading.windows.get(pixels.tag, walk.raw_value(pixels))
-    columns = _columns(reading, elements, findings) | _derived(dataset)
-    issuer, patient_id = patient(dataset)
+    elements, encodings = walk.by_tag(dataset), _charsets(dataset)
+    reasons += _identity_reasons(elements, dataset.file_meta)
+    findings += required.lacking(_plain(elements, "SOPClassUID"), elements, reading.windows)
+    pixels = next((element for each in _PIXELS if (element := _element(elements, each)) is not None), None)
+    value: bytes | Window = b"" if pixels is None else reading.windows.get(int(pixels.tag), walk.raw_value(pixels))
+    columns = _columns(reading.syntax, elements, encodings, findings) | _derived(elements)
+    issuer, patient_id = _patient(elements, encodings)
     if pixels is None:
         columns.pop("frames", None)
     elif not columns.get("frames"):
         columns["frames"] = 1
     if not any(reason.code in ("truncated", "unreadable") for reason in reading.reasons):
-        _check_pixels(reading, pixels, value, reasons, findings)
+        _check_pixels(reading.syntax, elements, pixels, value, reasons, findings)
     _look_inside(
         dataset, elements, reasons, findings
     )  # after the rest: opening sequences makes pydicom decode others, too
-    columns |= {name: code for name, keyword in _CODES.items() if (code := values.code(dataset, keyword))}
+    there = [(name, keyword) for name, keyword in _CODES.items() if _tag(keyword) in elements]
+    columns |= {name: code for name, keyword in there if (code := values.code(dataset, keyword))}
     identity = [columns.get(name) for name in ("sop_uid", "study_uid", "series_uid", "sop_class")]
     if not all(identity):
         return Parsed(None, tuple(dict.fromkeys(reasons)))
@@ -174,9 +179,7 @@ def _sorted(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(distinct)
 
 
-def _look_inside(
-    dataset: Dataset, elements: Mapping[int, walk.Element], reasons: list[Reason], findings: list[Finding]
-) -> None:
+def _look_inside(dataset: Dataset, elements: _Elements, reasons: list[Reason], findings: list[Finding]) -> None:
     """Open every sequence and look at the form of every value."""
     is_whole = not any(reason.code == "truncated" for reason in reasons)
 
@@ -199,35 +202,39 @@ def _look_inside(
         if is_whole:
             code = "nesting-deep" if "nest deeper" in error.what else "sequence-broken"
             reasons.append(Reason(code, error.what))
-    if "PatientID" not in dataset or values.is_blank(dataset.get_item("PatientID")):
+    number = _element(elements, "PatientID")
+    if number is None or values.is_blank(number):
         findings.append(Finding("value-missing", Severity.REVIEW, "PatientID"))
 
 
-def _identity_reasons(dataset: Dataset) -> list[Reason]:
+def _identity_reasons(elements: _Elements, meta: Dataset) -> list[Reason]:
     """Return what is wrong with the UIDs that name the object (type 1 in every IOD), and with the header's copies."""
     reasons = []
     for keyword, name in _IDENTITY.items():
-        uid = _plain(dataset, keyword)
+        uid = _plain(elements, keyword)
         if not uid:
             reasons.append(Reason("uid-missing", f"{name} is missing or empty"))
         elif not walk.is_uid(uid):
             reasons.append(Reason("uid-malformed", f"{name} is not at most 64 digits and dots"))
-    meta = dataset.file_meta
     for tag, keyword in ((0x00020002, "SOPClassUID"), (0x00020003, "SOPInstanceUID")):
-        declared, actual = walk.meta_text(meta, tag), _plain(dataset, keyword)
+        declared, actual = walk.meta_text(meta, tag), _plain(elements, keyword)
         if declared and actual and declared != actual:
             reasons.append(Reason("meta-contradicts", f"{_IDENTITY[keyword]} differs between header and data set"))
     return reasons
 
 
-def _plain(dataset: Dataset, keyword: str) -> str:
+def _plain(elements: _Elements, keyword: str) -> str:
     """Return a text that is ASCII by its kind, "" for none."""
-    return values.text(_element(dataset, keyword), ["ascii"]) or ""
+    return values.text(_element(elements, keyword), ["ascii"]) or ""
 
 
-def _element(dataset: Dataset, keyword: str) -> walk.Element | None:
-    tag = _TAGS[keyword]
-    return dataset.get_item(tag) if tag in dataset else None
+def _element(elements: _Elements, keyword: str) -> walk.Element | None:
+    return elements.get(_tag(keyword))
+
+
+@cache
+def _tag(keyword: str) -> int:
+    return int(Tag(keyword))
 
 
 def _charsets(dataset: Dataset) -> list[str]:
@@ -235,15 +242,14 @@ def _charsets(dataset: Dataset) -> list[str]:
     return [encodings] if isinstance(encodings, str) else list(encodings)
 
 
-def _columns(reading: walk.Reading, elements: Mapping[int, walk.Element], findings: list[Finding]) -> dict[str, Value]:
+def _columns(syntax: str, elements: _Elements, encodings: Sequence[str], findings: list[Finding]) -> dict[str, Value]:
     """Fill every catalog column that an attribute fills; what cannot be read is left out and noted."""
-    names = _charsets(reading.dataset)
-    found: dict[str, Value] = {"transfer_syntax": reading.syntax}
-    for column, tag in _FILLED:
-        element = elements.get(tag)
+    found: dict[str, Value] = {"transfer_syntax": syntax}
+    for column in _FILLED:
+        element = _element(elements, column.dicom)
         if element is None or values.is_blank(element):
             continue
-        value = _value(column, element, names)
+        value = _value(column, element, encodings)
         if value is None:
             findings.append(Finding("value-unreadable", Severity.REVIEW, column.dicom))
         elif value != "":
@@ -253,13 +259,13 @@ def _columns(reading: walk.Reading, elements: Mapping[int, walk.Element], findin
     return found
 
 
-def _derived(dataset: Dataset) -> dict[str, Value]:
+def _derived(elements: _Elements) -> dict[str, Value]:
     """Fill the columns that several attributes, or ones that only count here, make together."""
-    announced = {name: values.whole(_element(dataset, keyword)) for name, keyword in _ANNOUNCED.items()}
-    place = geometry.place(*(values.numbers(_element(dataset, keyword)) or () for keyword in _PLACE))
+    announced = {name: values.whole(_element(elements, keyword)) for name, keyword in _ANNOUNCED.items()}
+    place = geometry.place(*(values.numbers(_element(elements, keyword)) or () for keyword in _PLACE))
     found: dict[str, Value] = {
         **announced,
-        "study_start": values.moment(*(_plain(dataset, keyword) for keyword in _START)),
+        "study_start": values.moment(*(_plain(elements, keyword) for keyword in _START)),
         "plane": None if place is None else place[0],
         "slice_position_mm": None if place is None else place[1],
     }
@@ -284,47 +290,47 @@ def _value(column: Column, element: walk.Element, encodings: Sequence[str]) -> V
 
 
 def _check_pixels(
-    reading: walk.Reading,
+    syntax: str,
+    elements: _Elements,
     pixels: walk.Element | None,
     value: Lengthy,
     reasons: list[Reason],
     findings: list[Finding],
 ) -> None:
     """Compare the pixel data with what the image attributes and the transfer syntax promise."""
-    dataset = reading.dataset
     if pixels is None:
-        described = all(keyword in dataset for keyword in ("Rows", "Columns", "BitsAllocated"))
-        if (described or _is_image(dataset)) and "PixelDataProviderURL" not in dataset:
+        described = all(_tag(keyword) in elements for keyword in ("Rows", "Columns", "BitsAllocated"))
+        if (described or _is_image(elements)) and _element(elements, "PixelDataProviderURL") is None:
             reasons.append(Reason("pixels-missing", "it is an image, but there is no Pixel Data"))
         return
-    image = _image(dataset)
+    image = _image(elements)
     wrong = _impossible(image)
     reasons += wrong
     encapsulated = isinstance(pixels, RawDataElement) and pixels.length == walk.UNDEFINED
-    if reading.syntax in _NATIVE:
+    if syntax in _NATIVE:
         if encapsulated:
             reasons.append(Reason("transfer-syntax-wrong", "declared uncompressed, but the pixel data is encapsulated"))
         elif not wrong:
             _check_native(image, len(value), reasons, findings)
-    elif not reading.syntax.startswith("1.2.840.10008.1.2."):
+    elif not syntax.startswith("1.2.840.10008.1.2."):
         findings.append(Finding("transfer-syntax-unknown", Severity.REVIEW, _SYNTAX))
     elif not encapsulated:
         reasons.append(Reason("transfer-syntax-wrong", "declared compressed, but the pixel data is not encapsulated"))
     else:
-        _check_encapsulated(reading, image.frames, value, reasons, findings)
+        _check_encapsulated(syntax, elements, image.frames, value, reasons, findings)
 
 
-def _is_image(dataset: Dataset) -> bool:
+def _is_image(elements: _Elements) -> bool:
     """Say whether the SOP Class is one of the standard's image classes, by its registered name (PS3.6 table A-1)."""
-    uid = _plain(dataset, "SOPClassUID")
+    uid = _plain(elements, "SOPClassUID")
     return bool(_STORAGE.match(uid)) and "Image Storage" in UID(uid).name
 
 
-def _image(dataset: Dataset) -> _Image:
+def _image(elements: _Elements) -> _Image:
     def number(keyword: str) -> int | None:
-        return values.whole(dataset.get_item(keyword)) if keyword in dataset else None
+        element = _element(elements, keyword)
+        return None if element is None else values.whole(element)
 
-    photometric = dataset.get_item("PhotometricInterpretation") if "PhotometricInterpretation" in dataset else None
     samples, frames = number("SamplesPerPixel"), number("NumberOfFrames")
     return _Image(
         rows=number("Rows"),
@@ -333,7 +339,7 @@ def _image(dataset: Dataset) -> _Image:
         frames=frames or 1,
         bits=number("BitsAllocated"),
         stored=number("BitsStored"),
-        photometric=values.text(photometric, ["ascii"]) or "",
+        photometric=_plain(elements, "PhotometricInterpretation"),
     )
 
 
@@ -374,7 +380,7 @@ class _Fragments:
 
 
 def _check_encapsulated(
-    reading: walk.Reading, frames: int, value: Lengthy, reasons: list[Reason], findings: list[Finding]
+    syntax: str, elements: _Elements, frames: int, value: Lengthy, reasons: list[Reason], findings: list[Finding]
 ) -> None:
     """Count the fragments, look at the first one's magic number, and follow the offset tables (PS3.5 A.4)."""
     try:
@@ -385,15 +391,14 @@ def _check_encapsulated(
     if not any(found.lengths):
         reasons.append(Reason("pixels-short", "the pixel data has no fragments"))
         return
-    if len(found.lengths) < frames and not _VIDEO.match(reading.syntax):
+    if len(found.lengths) < frames and not _VIDEO.match(syntax):
         reasons.append(Reason("pixels-short", f"{len(found.lengths):,} fragments for {frames:,} frames"))
-    if not _could_be(reading.syntax, found.first):
-        what = f"declared {reading.syntax}, but the pixel data is something else"
+    if not _could_be(syntax, found.first):
+        what = f"declared {syntax}, but the pixel data is something else"
         reasons.append(Reason("transfer-syntax-wrong", what))
     if not _leads(found.offset_table, "<I", frames, found):
         findings.append(Finding("offset-table-wrong", Severity.REVIEW, "PixelData"))
-    extended = reading.dataset.get_item("ExtendedOffsetTable") if "ExtendedOffsetTable" in reading.dataset else None
-    if not _leads(walk.raw_value(extended), "<Q", frames, found):
+    if not _leads(walk.raw_value(_element(elements, "ExtendedOffsetTable")), "<Q", frames, found):
         findings.append(Finding("offset-table-wrong", Severity.REVIEW, "ExtendedOffsetTable"))
 
 

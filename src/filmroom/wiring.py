@@ -43,12 +43,12 @@ from filmroom.flow.model import register_model
 from filmroom.flow.project import create_project
 from filmroom.flow.quarantine import cases, reject_case, release_case, show_case
 from filmroom.flow.query import Filled, Rows, columns, filled, query
+from filmroom.flow.readback import DAYS, RATE, Pace
 from filmroom.flow.receive import receive, stage_and_write
 from filmroom.flow.reception import Arrived, Delivery, Judged, Receipt, Reception
 from filmroom.flow.reidentify import answer, ask, countersign, questions
 from filmroom.flow.retrieve import Retrieval, retrieve
 from filmroom.flow.review import decide_review, reviews, show_review
-from filmroom.flow.scrub import DAYS, RATE, Pace
 from filmroom.flow.serve import serve
 from filmroom.flow.share import Access, Granted, Lease, approve, deny, grants, lease, request, revoke
 from filmroom.flow.snapshots import Manifest, diff, show, snapshots

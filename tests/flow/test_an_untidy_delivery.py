@@ -8,7 +8,7 @@ import pytest
 
 from filmroom.errors import Refused
 from filmroom.flow.doctor import doctor
-from filmroom.flow.scrub import Pace
+from filmroom.flow.readback import Pace
 from filmroom.flow.sealed import SealedZone
 from filmroom.ids import Digest, Zone
 

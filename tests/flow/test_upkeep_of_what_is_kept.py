@@ -10,9 +10,9 @@ from filmroom.catalog.schema import data_key
 from filmroom.dicom.parse import parse
 from filmroom.errors import Corrupt, KeyGone
 from filmroom.flow.doctor import doctor
+from filmroom.flow.readback import GROUP, Pace, keep_scrubbing
 from filmroom.flow.reception import Reception
 from filmroom.flow.retrieve import committed, series
-from filmroom.flow.scrub import GROUP, Pace, keep_scrubbing
 from filmroom.flow.sealed import SealedZone, case_subject, patient_subject
 from filmroom.govern.policy import Policies
 from filmroom.ids import Digest, Zone

@@ -9,7 +9,7 @@ import typer
 
 from filmroom.canon import Json
 from filmroom.cli.session import DONE, FAILED, Session
-from filmroom.flow.scrub import DAYS, RATE
+from filmroom.flow.readback import DAYS, RATE
 from filmroom.govern import lineage
 
 audit = typer.Typer(help="The audit log.", no_args_is_help=True)

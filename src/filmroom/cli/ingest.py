@@ -32,10 +32,11 @@ def init(
     clinical: Annotated[str, typer.Option(help="Folder or s3://BUCKET/PREFIX of the clinical zone.")] = "",
     research: Annotated[str, typer.Option(help="Folder or s3://BUCKET/PREFIX of the research zone.")] = "",
     models: Annotated[str, typer.Option(help="Folder or s3://BUCKET/PREFIX of the models zone.")] = "",
+    vault: Annotated[str, typer.Option(help="Folder or s3://BUCKET/PREFIX of the vault.")] = "",
 ) -> None:
     """Make a room; running it again changes nothing."""
     session: Session = context.obj
-    given = {Zone.CLINICAL: clinical, Zone.RESEARCH: research, Zone.MODELS: models}
+    given = {Zone.CLINICAL: clinical, Zone.RESEARCH: research, Zone.MODELS: models, Zone.VAULT: vault}
     zones = {zone: location for zone, location in given.items() if location}
     session.answer({"room": str(make_room(folder, catalog=catalog, zones=zones))})
 

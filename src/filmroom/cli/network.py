@@ -17,8 +17,8 @@ import typer
 from filmroom.cli.processes import Stop, run
 from filmroom.cli.session import DONE, FAILED, Session
 from filmroom.errors import FilmroomError, Invalid, NotFound, Unavailable
+from filmroom.flow.readback import keep_scrubbing
 from filmroom.flow.reception import Reception
-from filmroom.flow.scrub import keep_scrubbing
 from filmroom.ports import Ports
 from filmroom.records import Level
 

@@ -12,9 +12,9 @@ from filmroom.errors import Corrupt, FilmroomError, KeyGone, NotFound
 from filmroom.flow import evidence
 from filmroom.flow.audit import verify_audit
 from filmroom.flow.deidentify import REVIEW, review_name
+from filmroom.flow.readback import Pace, Scrubbed, scrub
 from filmroom.flow.receive import in_groups
 from filmroom.flow.reception import QUARANTINE, Arrived, Receipt, Reception
-from filmroom.flow.scrub import Pace, Scrubbed, scrub
 from filmroom.flow.sealed import SealedZone
 from filmroom.ids import Zone
 from filmroom.ports import Ports

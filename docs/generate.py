@@ -48,7 +48,7 @@ GROUPS = {
     "Evidence": "trace audit doctor",
 }
 
-OTHER_COMMANDS = ("init", "pull", "demo", "version")
+OTHER_COMMANDS = ("init", "pull", "scrub", "demo", "version")
 
 Command: TypeAlias = TyperCommand | TyperGroup
 

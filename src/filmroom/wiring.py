@@ -23,11 +23,12 @@ from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
-from filmroom.adapters.keys import FileKeys
+from filmroom.adapters.keys import FileKeys, key_in_file
 from filmroom.adapters.objects import S3Access, open_objects
 from filmroom.adapters.spool import FileSpools
 from filmroom.adapters.sql.engine import SqlCatalog
 from filmroom.adapters.system import SilentProgress, SystemClock, SystemEntropy
+from filmroom.deid.profile import DEFAULT
 from filmroom.errors import Invalid, Unavailable
 from filmroom.flow.audit import LogEntry, Proof, prove_audit, show_audit, verify_audit
 from filmroom.flow.batches import BatchLedger, BatchSummary, batches, show_batch
@@ -49,6 +50,8 @@ from filmroom.flow.reception import Arrived, Delivery, Judged, Receipt, Receptio
 from filmroom.flow.reidentify import answer, ask, countersign, questions
 from filmroom.flow.retrieve import Retrieval, retrieve
 from filmroom.flow.review import decide_review, reviews, show_review
+from filmroom.flow.scrub import Scrub
+from filmroom.flow.scrub import scrub as scrub_files
 from filmroom.flow.serve import serve
 from filmroom.flow.share import Access, Granted, Lease, approve, deny, grants, lease, request, revoke
 from filmroom.flow.snapshots import Manifest, diff, show, snapshots
@@ -133,6 +136,43 @@ def _make(folder: Path, catalog: str, zones: Mapping[Zone, str], environment: En
         _objects(folder, location, zone, environment)
     # The file comes last: a folder that has it is a whole room.
     file.write(folder)
+
+
+def scrub(
+    source: Path,
+    target: str,
+    *,
+    profile: str = DEFAULT,
+    key: Path | None = None,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Scrub:
+    """De-identify the files of a folder or archive, without a room.
+
+    `key` is the file of the key that pseudonyms come from, made when it is not there; without one the key is forgotten, and a
+    second run gives other pseudonyms. With more than one worker, others make the copies; a script that asks for them has to
+    be importable, as with `multiprocessing`. Raises Invalid for a target inside the source.
+    """
+    if Path(target).resolve().is_relative_to(source.resolve()):
+        raise Invalid("the copies would lie among their sources", "name a target outside of the source folder")
+    _hush_libraries()
+    entropy = SystemEntropy()
+    secret = key_in_file(key, entropy) if key is not None else entropy.draw(32)
+    with ExitStack() as stack:
+        pool = None
+        if workers > 1:
+            pool = ProcessPoolExecutor(workers, get_context("spawn"), _hush_libraries)
+            stack.callback(pool.shutdown, cancel_futures=True)
+        return scrub_files(
+            [source],
+            open_objects(target),
+            profile=profile,
+            key=secret,
+            clock=SystemClock(),
+            progress=progress or SilentProgress(),
+            executor=pool,
+            ahead=4 * workers,
+        )
 
 
 def open_room(

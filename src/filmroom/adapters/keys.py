@@ -75,6 +75,19 @@ class FileKeys:
         return self._derived(self._zones[zone], "filmroom/v1|wrap")
 
 
+def key_in_file(path: Path, entropy: Entropy) -> bytes:
+    """Return the 32-byte key of a file of its own, which is made when it is not there.
+
+    Raises Denied when others could read it, Corrupt for no key, Unavailable when it cannot be made.
+    """
+    try:
+        if not path.exists():
+            create_file(path, entropy.draw(_KEY).hex().encode() + b"\n")
+    except OSError as error:
+        raise _unavailable(error) from None
+    return _read(path)
+
+
 def _check_folder(folder: Path) -> None:
     try:
         mode = folder.stat().st_mode

@@ -1,12 +1,20 @@
-"""project, deidentify, review, reidentify, countersign: the boundary between the clinical and the research zone."""
+"""project, deidentify, scrub, review, reidentify, countersign: the boundary between the clinical and the research zone."""
 
+import csv
+import os
+from collections.abc import Sequence
 from datetime import UTC, datetime, time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from filmroom.cli.session import Session
+from filmroom.canon import plain
+from filmroom.cli.session import DONE, FAILED, Session, TerminalProgress
+from filmroom.deid.profile import DEFAULT
 from filmroom.errors import Invalid
+from filmroom.flow.scrub import Row
+from filmroom.wiring import scrub as scrub_folder
 
 project = typer.Typer(help="A purpose, with its own pseudonym keys.", no_args_is_help=True)
 reidentify = typer.Typer(help="Whom a pseudonym stands for, when two others agree.", no_args_is_help=True)
@@ -18,6 +26,7 @@ _GB = 10**9
 def add_to(app: typer.Typer) -> None:
     app.add_typer(project, name="project")
     app.command("deidentify")(deidentify)
+    app.command("scrub")(scrub)
     app.add_typer(review, name="review")
     app.add_typer(reidentify, name="reidentify")
     app.command("countersign")(countersign)
@@ -101,6 +110,43 @@ def decide_review(
     session: Session = context.obj
     with session.open() as room:
         session.answer(room.decide_review(copy, passed=passed, why=why))
+
+
+def scrub(
+    context: typer.Context,
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="A folder, file or archive.")],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="The folder for the clean copies.")],
+    profile: Annotated[str, typer.Option(help="What happens to which attribute: a name, or a TOML file.")] = DEFAULT,
+    key: Annotated[
+        Path | None,
+        typer.Option(help="The key of the pseudonyms; made when it is not there. Without it they differ each time."),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option("--map", help="Write source, output, outcome and reasons of each file as CSV. Sensitive."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Make copies in so many processes.")] = 1,
+) -> int:
+    """De-identify a folder, without a room. Only what the verifier passes is written."""
+    session: Session = context.obj
+    done = scrub_folder(source, str(target), profile=profile, key=key, workers=workers, progress=TerminalProgress())
+    if table is not None:
+        _write_map(table, done.rows)
+    answer = plain(done)
+    assert isinstance(answer, dict)
+    del answer["rows"]
+    session.answer(answer)
+    return DONE if done.clean == done.files else FAILED
+
+
+def _write_map(path: Path, rows: Sequence[Row]) -> None:
+    """Write the file for its owner alone: names of files can be names of patients."""
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("source", "output", "outcome", "reasons"))
+        for row in rows:
+            writer.writerow((row.source, row.output, row.outcome, "; ".join(each.code for each in row.reasons)))
 
 
 @reidentify.command("request")

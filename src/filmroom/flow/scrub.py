@@ -1,0 +1,167 @@
+"""scrub: de-identified copies of the files of a folder, without a room.
+
+The same engine and the same independent verifier as `deidentify`; only what passes is written. There is no catalog, no log and
+nobody to review: what needs eyes is counted and left out.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+
+from filmroom.deid import profile as profiles
+from filmroom.deid import verify
+from filmroom.deid.apply import NotApplied, apply
+from filmroom.deid.pseudonym import Pseudonyms
+from filmroom.errors import Unreadable
+from filmroom.flow.deidentify import in_words
+from filmroom.ids import Digest
+from filmroom.ingest import sources
+from filmroom.ingest.sniff import kind
+from filmroom.ports import Clock, Objects, Progress
+from filmroom.records import Finding, Reason
+
+_CLASH = Reason("uid-conflict", "another file has this SOP Instance UID with other content; its copy was written")
+_NO_BYTES = Reason("unreadable", "the file did not give its bytes")
+
+
+class Outcome(StrEnum):
+    CLEAN = "clean"
+    REVIEW = "review"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What came of one file. `source` may be a patient's name."""
+
+    source: str = field(repr=False)
+    output: str
+    outcome: Outcome
+    reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scrub:
+    """What came of a folder: files = clean + review + refused."""
+
+    files: int
+    clean: int
+    review: int
+    refused: int
+    seconds: float
+    findings: Mapping[str, int]
+    rows: Sequence[Row] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One copy, when it may be written, and what was found on the way."""
+
+    outcome: Outcome
+    name: str = ""
+    data: bytes = field(default=b"", repr=False)
+    reasons: tuple[Reason, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+def scrub(
+    paths: Sequence[Path],
+    target: Objects,
+    *,
+    profile: str,
+    key: bytes,
+    clock: Clock,
+    progress: Progress,
+    executor: Executor | None = None,
+    ahead: int = 0,
+) -> Scrub:
+    """Write a copy of each DICOM file to `target`, named by its new SOP Instance UID.
+
+    The same files, profile and 32-byte key give the same copies. With an `executor`, `ahead` of them are made ahead. Raises
+    NotFound for a path or a profile that is not there.
+    """
+    profiles.load(profile)
+    started = clock.monotonic()
+    rows: list[Row] = []
+    findings: Counter[str] = Counter()
+    written: dict[str, Digest] = {}
+    arrivals = sources.arrivals(paths, sources.Limits(leave_dicom=True))
+    with progress.task("scrub", sources.count(paths)) as advance:
+        for source, made in _made(arrivals, profile, key, executor, ahead):
+            if made.outcome is Outcome.CLEAN:
+                made = _written(made, target, written)
+            codes = [each.code for each in made.findings] + [each.code for each in made.reasons]
+            findings.update(set(codes))  # a code counts once a file
+            rows.append(Row(source, made.name, made.outcome, made.reasons))
+            advance(1)
+    outcomes = Counter(row.outcome.value for row in rows)
+    return Scrub(
+        files=len(rows),
+        **{outcome.value: outcomes[outcome.value] for outcome in Outcome},
+        seconds=round(clock.monotonic() - started, 3),
+        findings=dict(sorted(findings.items())),
+        rows=rows,
+    )
+
+
+def copy_of(content: bytes | Path, profile: str, key: bytes) -> Made:
+    """Make and judge one copy. Never raises for what the bytes hold."""
+    try:
+        data = content if isinstance(content, bytes) else content.read_bytes()
+    except OSError:
+        return Made(Outcome.REFUSED, reasons=(sources.FILE_UNREADABLE,))
+    what = kind(data)
+    if what != "dicom":
+        return Made(Outcome.REFUSED, reasons=(Reason(f"not-dicom:{what}", "only DICOM objects are de-identified"),))
+    chosen, pseudonyms = _loaded(profile, key)
+    applied = apply(data, chosen, pseudonyms)
+    if isinstance(applied, NotApplied):
+        return Made(Outcome.REFUSED, reasons=applied.reasons)
+    try:
+        verdict = verify.verify(applied.data, verify.identifiers(data), chosen)
+    except Unreadable as error:
+        return Made(Outcome.REFUSED, reasons=(Reason(error.code, error.what),))
+    name = f"{applied.sop_uid}.dcm"
+    match verdict:
+        case verify.Passed():
+            return Made(Outcome.CLEAN, name, applied.data, findings=verdict.findings)
+        case verify.Residue(needs_eyes_only=eyes):
+            outcome = Outcome.REVIEW if eyes else Outcome.REFUSED
+            return Made(outcome, reasons=in_words(verdict.findings), findings=verdict.findings)
+
+
+def _made(
+    arrivals: Iterable[sources.Arrival], profile: str, key: bytes, executor: Executor | None, ahead: int
+) -> Iterator[tuple[str, Made]]:
+    """Yield each file's name and what came of it; what is made ahead keeps its order."""
+    waiting: deque[tuple[str, Future[Made]]] = deque()
+    for arrival in arrivals:
+        content = arrival.unread.path if arrival.unread is not None else arrival.data
+        if content is None or arrival.problem is not None:
+            yield arrival.name, Made(Outcome.REFUSED, reasons=(arrival.problem or _NO_BYTES,))
+        elif executor is None:
+            yield arrival.name, copy_of(content, profile, key)
+        else:
+            waiting.append((arrival.name, executor.submit(copy_of, content, profile, key)))
+            if len(waiting) > ahead:
+                name, made = waiting.popleft()
+                yield name, made.result()
+    for name, made in waiting:
+        yield name, made.result()
+
+
+def _written(made: Made, target: Objects, written: dict[str, Digest]) -> Made:
+    digest = Digest.of(made.data)
+    if written.setdefault(made.name, digest) != digest:
+        return Made(Outcome.REFUSED, reasons=(_CLASH,), findings=made.findings)
+    target.put(made.name, made.data)
+    return made
+
+
+@lru_cache(4)
+def _loaded(profile: str, key: bytes) -> tuple[profiles.Profile, Pseudonyms]:
+    return profiles.load(profile), Pseudonyms(key)

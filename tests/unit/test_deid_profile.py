@@ -29,7 +29,9 @@ def test_no_document_report_plan_or_waveform_has_rules(name: str) -> None:
 
 def test_the_codes_say_what_the_rules_do() -> None:
     research = [code for code, _ in profile.codes(profile.load("research"), CT)]
-    assert research == ["113100", "113105", "113107", "113108"]
+    assert research == ["113100", "113105", "113107", "113108", "113109"]
+    internal = [code for code, _ in profile.codes(profile.load("internal-pseudonymous"), CT)]
+    assert internal == [*research, "113112"]
     assert [code for code, _ in profile.codes(profile.load("basic"), CT)] == ["113100"]
 
 
@@ -47,9 +49,17 @@ def test_a_profile_that_is_not_there() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "named"),
     [
-        ('dates = "shift"', "dates = shift", "line"),
-        ('dates = "shift"', 'dates = "remove"', "dates"),
-        ('dates = "shift"', 'dates = "perhaps"', "dates"),
+        ('name = "research"', "name = research", "line"),
+        ('options = "clean', 'options = "tidy clean', "tidy"),
+        ('options = "clean', 'options = "retain-uids clean', "retain-uids"),
+        ('options = "clean', 'options = "retain-institution-identity clean', "retain-institution-identity"),
+        ("retain-modified-dates ", "", "AcquisitionDate"),
+        ("clean-descriptors ", "", "AcquisitionDeviceProcessingDescription"),
+        ("retain-patient-characteristics ", "", "EthnicGroupCodeSequence"),
+        (" retain-device-identity", "", "CassetteID"),
+        ('retain = "DeviceSerialNumber', 'retain = "InstitutionName DeviceSerialNumber', "InstitutionName"),
+        ('retain = "DeviceSerialNumber', 'retain = "BodyPartExamined DeviceSerialNumber', "BodyPartExamined"),
+        ('retain = "DeviceSerialNumber', 'retain = "ImageComments DeviceSerialNumber', "ImageComments"),
         ('name = "research"', 'name = "Not A Name"', "name"),
         ('name = "research"', 'title = "research"', "title"),
         ('keep = "PatientSex', 'keep = "PatientName PatientSex', "PatientName"),

@@ -5,6 +5,7 @@ element gets which action is `apply`'s business. Sources: PS3.5 section 6.2 (for
 """
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -30,6 +31,7 @@ _DATETIME = re.compile(
 _AGE = re.compile(r"(\d{1,3})([DWMY])\Z")
 OLDEST_YEARS = 89
 _SHORT_WORD = 2
+_SHORTEST_GLUED = 5  # a word of at least so many characters also counts where it is a part of another
 _SHORTEST_IN_PIECES = 5
 _MOST_DIGITS = 5  # in the short words of a code string, together
 _LONGEST_TEXT = 1024  # the patterns below take time by the square of it; the longest descriptor has 64 characters
@@ -180,6 +182,17 @@ def is_public(scheme: str) -> bool:
     return scheme.strip() in SCHEMES
 
 
+def retain(vr: str, text: str, context: Context) -> str | None:
+    """Return a text in ASCII letters, None when one of the patient's words is in it or a letter has no such form."""
+    plain = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
+    lowered = plain.lower()
+    tokens = set(re.findall(r"[^\W_]+", lowered))
+    glued = (word for word in context.known if len(word) >= _SHORTEST_GLUED or not word.isalnum())
+    if not plain.isascii() or tokens & context.known or any(word in lowered for word in glued):
+        return None
+    return plain
+
+
 def clean_descriptor(vr: str, text: str, context: Context) -> str | None:
     """Return the lexicon words and protocol-like tokens of a text in their order, None when there are none.
 
@@ -267,4 +280,5 @@ ACTIONS: Mapping[Action, Act] = {
     Action.AGE: age,
     Action.CLEAN_DESCRIPTOR: clean_descriptor,
     Action.CODE: code,
+    Action.RETAIN: retain,
 }

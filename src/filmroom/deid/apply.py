@@ -82,7 +82,7 @@ def apply(data: bytes, profile: Profile, pseudonyms: Pseudonyms) -> Applied | No
     if reasons:
         return NotApplied(reasons=reasons, subject=subject)
     try:
-        known = _known(source) | _old_ages(source)
+        known = _known(source, profile.retained) | _old_ages(source)
     except Unreadable as error:
         return NotApplied(reasons=(Reason("unreadable", error.what),), subject=subject)
     context = Context(subject, pseudonyms.shift_days(issuer, patient), pseudonyms.uid, known)
@@ -204,15 +204,16 @@ def _obstacles(source: Dataset, facts: Mapping[str, str], syntax: str, profile: 
     return tuple(reasons)
 
 
-def _known(source: Dataset) -> frozenset[str]:
-    """Return the words, in lower case, that point to the people and places in the header.
+def _known(source: Dataset, retained: frozenset[str]) -> frozenset[str]:
+    """Return the words, in lower case, that point to the people and places in the header, but for what may stay as it is.
 
     Raises Unreadable when a sequence cannot be opened: who may be named in there is not known.
     """
     found: set[str] = set()
     for raw, holder, place in walk.nested(source):
         vr = walk.vr_of(raw)
-        rows = {walk.name_of(int(raw.tag)), ".".join(place.split(".")[-2:])}
+        names = place.split(".")[-2:]
+        rows = {names[-1], ".".join(names)} if retained.isdisjoint(names) else set()
         if vr in ("DA", "DT"):
             found |= set(_DAYS.findall(_decoded(holder, raw)))
         if vr == "SQ" or (vr != "PN" and rows.isdisjoint(_TELLING)):

@@ -84,6 +84,8 @@ def _keeps(text: str, vr: str, action: Action, subject: str) -> bool:
         return text == subject and _SUBJECT.fullmatch(text) is not None
     if action is Action.REPLACE:
         return text in _STAND_INS
+    if action is Action.RETAIN:
+        return text.isascii()
     if action is Action.CODE:
         return text in UNITS or text in SCHEMES or _CODE_SHAPE.fullmatch(text) is not None
     if action is Action.CLEAN_DESCRIPTOR or vr == "CS":

@@ -21,7 +21,8 @@ What counts as found:
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from pydicom._uid_dict import UID_dictionary
@@ -53,12 +54,15 @@ _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 class Identifiers:
     """What must not survive. Terms are lower case; `dates` are YYYYMMDD by keyword ("" for private attributes).
 
+    `found` has the terms by the attribute of a device, place or identifier that they come from, with the sequence that it
+    lies in; PatientAge for ages, "" for all others.
     `frames` are the digests of the source's decoded frames, None when it cannot be decoded. `doubts` are the attributes
     of the source that do not exclude text in its pixels (`eyes`), an overlay, in a group of its own or in unused bits,
     among them.
     """
 
     terms: frozenset[str] = field(repr=False)
+    found: Mapping[str, frozenset[str]] = field(repr=False)
     uids: frozenset[str] = field(repr=False)
     dates: Mapping[str, frozenset[str]] = field(repr=False)
     spellings: frozenset[str] = field(repr=False)
@@ -69,14 +73,22 @@ class Identifiers:
     def count(self) -> int:
         return len(self.terms) + len(self.uids) + sum(map(len, self.dates.values()))
 
+    def but(self, retained: AbstractSet[str]) -> "Identifiers":
+        """Return the same without the terms that only come from attributes which may stay as they are."""
+        left = (terms for place, terms in self.found.items() if retained.isdisjoint(place.split(".")))
+        return replace(self, terms=frozenset().union(*left))
+
 
 @dataclass(slots=True)
 class _Notes:
-    terms: set[str] = field(default_factory=set, repr=False)
+    terms: dict[str, set[str]] = field(default_factory=dict, repr=False)
     uids: set[str] = field(default_factory=set, repr=False)
     dates: dict[str, set[str]] = field(default_factory=dict, repr=False)
     years: set[int] = field(default_factory=set, repr=False)
     overlays: bool = False
+
+    def add(self, terms: set[str], place: str = "") -> None:
+        self.terms.setdefault(place, set()).update(terms)
 
 
 def identifiers(source: bytes) -> Identifiers:
@@ -90,9 +102,10 @@ def identifiers(source: bytes) -> Identifiers:
     for part in (dataset.file_meta, dataset):
         for raw, holder, place in walk.nested(part):
             _note(raw, holder, place, notes)
-    terms = {form for term in notes.terms for form in (term, _folded(term)) if _is_term(form)} | _ages(notes)
+    found = {place: _forms(terms) for place, terms in notes.terms.items()} | {"PatientAge": frozenset(_ages(notes))}
     return Identifiers(
-        terms=frozenset(terms),
+        terms=frozenset().union(*found.values()),
+        found=found,
         uids=frozenset(uid for uid in notes.uids if uid not in UID_dictionary and len(uid) > _SHORTEST),
         dates={keyword: frozenset(found) for keyword, found in notes.dates.items()},
         spellings=frozenset(spelt for found in notes.dates.values() for day in found for spelt in _spellings(day)),
@@ -203,17 +216,19 @@ def _cased(char: str, encoding: str) -> bytes:
 
 def _note(raw: walk.Element, holder: Dataset, place: str, notes: _Notes) -> None:
     keyword, vr, private = walk.name_of(int(raw.tag)), walk.vr_of(raw), raw.tag.is_private
-    rows = {keyword, ".".join(place.split(".")[-2:])}
+    within = ".".join(place.split(".")[-2:])
+    rows = {keyword, within}
     if raw.tag.group & 0xFF01 == 0x6000 and not private:
         notes.overlays = True
     if keyword in _OWN_TRACES or vr in ("SQ", "OB", "OW"):
         return
     if vr == "PN" or (rows & IDENTIFIERS and vr != "UI"):
         for text in _texts(raw, holder):
-            notes.terms |= {text} | {part for part in _alnum(text).split() if vr == "PN" or len(part) >= _SHORTEST_RAW}
+            parts = {part for part in _alnum(text).split() if vr == "PN" or len(part) >= _SHORTEST_RAW}
+            notes.add({text} | parts, "" if vr == "PN" else within)
     elif rows & PLACES:
         for text in _texts(raw, holder):
-            notes.terms |= {part for part in _alnum(text).split() if part not in words()}
+            notes.add({part for part in _alnum(text).split() if part not in words()}, within)
     elif vr == "AS":
         notes.years |= {int(text[:-1]) for text in _texts(raw, holder) if _AGE.fullmatch(text)}
     elif vr == "UI":
@@ -223,7 +238,7 @@ def _note(raw: walk.Element, holder: Dataset, place: str, notes: _Notes) -> None
             if found := _DAY.match(text):
                 notes.dates.setdefault("" if private else keyword, set()).add("".join(found.groups()))
     elif private and vr in _PRIVATE_TEXT and len(walk.raw_value(raw)) <= _LONGEST_PRIVATE:
-        notes.terms |= {number for text in _texts(raw, holder) for number in _NUMBER_IN_TEXT.findall(text)}
+        notes.add({number for text in _texts(raw, holder) for number in _NUMBER_IN_TEXT.findall(text)})
 
 
 def _ages(notes: _Notes) -> set[str]:
@@ -245,6 +260,10 @@ def _texts(raw: walk.Element, holder: Dataset) -> Iterator[str]:
         text = part.decode("latin-1") if isinstance(part, bytes) else "" if part is None else str(part)
         if stripped := text.strip(" \0^=").lower():
             yield stripped
+
+
+def _forms(terms: set[str]) -> frozenset[str]:
+    return frozenset(form for term in terms for form in (term, _folded(term)) if _is_term(form))
 
 
 def _is_term(term: str) -> bool:

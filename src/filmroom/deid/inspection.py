@@ -89,7 +89,7 @@ def inspect(output: bytes, forbidden: Identifiers, profile: Profile) -> Inspecti
 
     An ERROR finding `not-covered` says that not everything was looked at.
     """
-    seen = Inspection(profile, forbidden)
+    seen = Inspection(profile, forbidden.but(profile.retained))
     try:
         dataset = pydicom.dcmread(BytesIO(output))
         seen.sop_class = str(dataset.get("SOPClassUID", ""))

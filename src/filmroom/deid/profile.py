@@ -3,15 +3,18 @@
 A profile is an allow-list (`profiles/*.toml`, or a site's own file): what it does not name is dropped, a SOP class that
 it does not name is refused. This module reads and checks profiles and touches no image. Its rules:
 
-- A keyword has one action in a class, and that action can serve the attribute's value representation: text is never
-  simply kept, dates never kept, UIDs kept only where they name a class or a coding scheme.
-- The CID 7050 codes of a profile are derived from its rules, so that a file cannot claim what it does not do.
+- A keyword has one action in a class, and that action can serve the attribute's value representation: dates are never
+  kept, UIDs kept only where they name a class or a coding scheme, text only where an option of the standard says so.
+- Nothing may stay of an attribute that Table E.1-1 (`table`) removes, empties or replaces under the profile's options.
+- The CID 7050 codes of a class are those of the declared options that its rules make use of, so that a file cannot
+  claim what it does not do.
 
 Sources: PS3.15 Annex E, PS3.16 CID 7050, PS3.6 (through pydicom's dictionary).
 """
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import resources
@@ -20,6 +23,8 @@ from pathlib import Path
 from pydicom._uid_dict import UID_dictionary
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
+from filmroom.deid import table
+from filmroom.deid.table import Option, Tables
 from filmroom.errors import Invalid, NotFound
 from filmroom.ids import Digest, check_name
 
@@ -38,6 +43,7 @@ class Action(StrEnum):
     AGE = "age"
     CLEAN_DESCRIPTOR = "clean-descriptor"
     CODE = "code"
+    RETAIN = "retain"
 
 
 SENTENCES: Mapping[Action, str] = {
@@ -50,6 +56,7 @@ SENTENCES: Mapping[Action, str] = {
     Action.AGE: "kept; above 89 years it becomes 090Y",
     Action.CLEAN_DESCRIPTOR: "reduced to words of the radiology lexicon and protocol-like tokens",
     Action.CODE: "kept where it is a code, designator or unit of a public coding scheme",
+    Action.RETAIN: "kept in ASCII letters, unless something that identifies the patient is in it",
 }
 
 _TEXT = frozenset("LO SH ST LT UC UT".split())
@@ -63,7 +70,18 @@ _ROOM_FOR: Mapping[Action, frozenset[str]] = {
     Action.AGE: frozenset({"AS"}),
     Action.CLEAN_DESCRIPTOR: _TEXT | {"CS"},
     Action.CODE: frozenset("SH LO UC".split()),
+    Action.RETAIN: _TEXT,
 }
+_SERVES: Mapping[str, frozenset[Action]] = {
+    "X": frozenset(),
+    "Z": frozenset({Action.EMPTY, Action.REPLACE, Action.PSEUDONYM}),
+    "D": frozenset({Action.REPLACE, Action.PSEUDONYM, Action.UID}),
+    "U": frozenset({Action.UID}),
+    "U*": frozenset({Action.KEEP}),  # a sequence, in whose items UIDs are replaced
+    "C": frozenset({Action.CLEAN_DESCRIPTOR, Action.CODE, Action.AGE, Action.SHIFT_DATE}),
+    "K": frozenset({Action.KEEP, Action.RETAIN, Action.CLEAN_DESCRIPTOR, Action.CODE, Action.AGE, Action.SHIFT_DATE}),
+}
+"""Which actions do what a letter of Table E.1-1 asks for, beside dropping the attribute."""
 _KEPT_UIDS = frozenset({"SOPClassUID", "ReferencedSOPClassUID", "CodingSchemeUID", "ContextUID", "MappingResourceUID"})
 _KEPT_BYTES = frozenset(
     """PixelData RedPaletteColorLookupTableData GreenPaletteColorLookupTableData
@@ -87,8 +105,15 @@ STAMPED = (
 """What every copy carries, whatever its profile says (PS3.15 E.1.1)."""
 
 _METHOD_CHARS, _DIGEST_CHARS = 60, 32
-_DESCRIPTORS = frozenset({"StudyDescription", "SeriesDescription", "ProtocolName"})
-_CHARACTERISTICS = frozenset({"PatientSex", "PatientAge", "PatientSize", "PatientWeight"})
+_BASIC = ("113100", "Basic Application Confidentiality Profile")
+_CODES: Mapping[Option, tuple[str, str]] = {
+    Option.DESCRIPTORS: ("113105", "Clean Descriptors Option"),
+    Option.MODIFIED_DATES: ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
+    Option.CHARACTERISTICS: ("113108", "Retain Patient Characteristics Option"),
+    Option.DEVICE: ("113109", "Retain Device Identity Option"),
+    Option.INSTITUTION: ("113112", "Retain Institution Identity Option"),
+}
+"""The options that a profile can have, in the order of their codes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +127,27 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """A checked profile. `digest` is that of `text`; `rules` is keyed by SOP Class UID and then by tag."""
+    """A checked profile. `digest` is that of `text`; `rules` is keyed by SOP Class UID and then by tag.
+
+    `codes` are those of CID 7050 by SOP Class UID. `retained` are the keywords of what an option lets stay as it is.
+    """
 
     name: str
     digest: Digest
     text: str = field(repr=False)
-    shifts_dates: bool
+    options: frozenset[Option]
     rules: Mapping[str, Mapping[int, Rule]] = field(repr=False)
+    codes: Mapping[str, tuple[tuple[str, str], ...]] = field(repr=False)
+    retained: frozenset[str] = field(repr=False)
+
+    @property
+    def shifts_dates(self) -> bool:
+        return Option.MODIFIED_DATES in self.options
 
 
 def shipped() -> tuple[str, ...]:
     """Return the names of the profiles that come with filmroom, the default first."""
-    return (DEFAULT, "basic")
+    return (DEFAULT, "basic", "internal-pseudonymous")
 
 
 def load(name_or_path: str) -> Profile:
@@ -137,25 +171,45 @@ def parse(text: str) -> Profile:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise Invalid(f"the profile is not TOML: {error}", "mend that line") from None
-    if extra := sorted(document.keys() - {"name", "dates", "groups", "classes"}):
+    if extra := sorted(document.keys() - {"name", "options", "groups", "classes"}):
         raise _at(extra[0], "is not a key of a profile")
-    name, dates = document.get("name"), document.get("dates")
+    name = document.get("name")
     if not isinstance(name, str):
         raise _at("name", "must be a string")
-    if dates not in ("shift", "remove"):
-        raise _at("dates", "must be shift or remove")
-    groups = {group: dict(_group(group, table)) for group, table in _table(document, "groups")}
+    options = _options(document.get("options"))
+    groups = {group: dict(_group(group, actions)) for group, actions in _table(document, "groups")}
     rules = dict(_class(title, names, groups) for title, names in _table(document, "classes"))
-    actions = {rule.action for of_class in rules.values() for rule in of_class.values()}
-    if dates == "remove" and Action.SHIFT_DATE in actions:
-        raise _at("dates", "is remove, yet an attribute is to be shifted")
+    for rule, asked in breaches(rules, options, table.shipped()):
+        raise _at(rule.keyword, f"has the action {rule.action}, yet PS3.15 Table E.1-1 asks for {asked}")
+    used = {uid: _used(of_class, options) for uid, of_class in rules.items()}
+    if idle := options.difference(*used.values()):
+        raise _at("options", f"names {min(idle)}, of which no rule makes use")
     return Profile(
         name=check_name(name),
         digest=Digest.of(text.encode()),
         text=text,
-        shifts_dates=dates == "shift",
+        options=options,
         rules=rules,
+        codes={uid: (_BASIC, *(_CODES[option] for option in _CODES if option in used[uid])) for uid in rules},
+        retained=frozenset(
+            rule.keyword
+            for tag, rule in _every(rules)
+            if rule.action in (Action.KEEP, Action.RETAIN)
+            if (row := table.shipped().attribute(tag)) and row.action(options) == "K"
+        ),
     )
+
+
+def breaches(
+    rules: Mapping[str, Mapping[int, Rule]], options: AbstractSet[Option], tables: Tables
+) -> list[tuple[Rule, str]]:
+    """Return the rules that let more stay than the tables do under these options, with what those ask for."""
+    found = [
+        (rule, row.action(options))
+        for tag, rule in _every(rules)
+        if (row := tables.attribute(tag)) and not (_serves(rule, row.action(options)) or _serves(rule, row.basic))
+    ]
+    return sorted(found, key=lambda each: each[0].keyword)
 
 
 def describe(profile: Profile) -> list[tuple[str, str]]:
@@ -177,16 +231,35 @@ def method(profile: Profile) -> tuple[str, str]:
 
 def codes(profile: Profile, sop_class: str) -> tuple[tuple[str, str], ...]:
     """Return the (code value, meaning) pairs of CID 7050 that the rules of this class carry out."""
-    rules = profile.rules[sop_class].values()
-    told = {(rule.keyword, rule.action) for rule in rules}
-    applied = [("113100", "Basic Application Confidentiality Profile")]
-    if any((keyword, Action.CLEAN_DESCRIPTOR) in told for keyword in _DESCRIPTORS):
-        applied.append(("113105", "Clean Descriptors Option"))
-    if any(rule.action is Action.SHIFT_DATE for rule in rules):
-        applied.append(("113107", "Retain Longitudinal Temporal Information Modified Dates Option"))
-    if any(keyword in _CHARACTERISTICS and action in (Action.KEEP, Action.AGE) for keyword, action in told):
-        applied.append(("113108", "Retain Patient Characteristics Option"))
-    return tuple(applied)
+    return profile.codes[sop_class]
+
+
+def _every(rules: Mapping[str, Mapping[int, Rule]]) -> set[tuple[int, Rule]]:
+    return {each for of_class in rules.values() for each in of_class.items()}
+
+
+def _serves(rule: Rule, asked: str) -> bool:
+    """Say whether an action leaves no more of an attribute than a cell of Table E.1-1 does."""
+    if asked == "C" and rule.action is Action.KEEP:
+        # Items of a sequence are cleaned. Dates move by whole days, so the time of day is that of another day.
+        return set(rule.vrs) <= {"SQ", "TM"}
+    return any(rule.action in _SERVES[letter] for letter in asked.split("/"))
+
+
+def _used(rules: Mapping[int, Rule], options: AbstractSet[Option]) -> set[Option]:
+    """Return the options without which one of these rules would let too much stay."""
+    rows = [(rule, row) for tag, rule in rules.items() if (row := table.shipped().attribute(tag))]
+    loose = [row for rule, row in rows if not _serves(rule, row.basic)]
+    return {option for row in loose for option in options if row.options.get(option) == row.action(options)}
+
+
+def _options(words: object) -> frozenset[Option]:
+    if not isinstance(words, str):
+        raise _at("options", "must be a string of options")
+    known = {str(option): option for option in _CODES}
+    if wrong := sorted(set(words.split()) - known.keys()):
+        raise _at("options", f"names {wrong[0]}; what filmroom can do is {', '.join(known)}")
+    return frozenset(known[word] for word in words.split())
 
 
 def _table(document: Mapping[str, object], key: str) -> Iterable[tuple[str, object]]:

@@ -2,13 +2,15 @@
 
 from collections import Counter
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from dicomanonymizer.dicom_anonymization_databases import dicomfields_2026c as others
 
-from filmroom.deid import table
+from filmroom.deid import docbook, table
 from filmroom.deid.table import Option
 from filmroom.errors import Invalid
+from filmroom.ids import Digest
 
 TABLES = table.shipped()
 OTHERS = {
@@ -109,3 +111,54 @@ def test_what_is_no_table_is_refused(file: str, before: str, after: str) -> None
     assert before in texts[file]
     with pytest.raises(Invalid):
         table.read({**texts, file: texts[file].replace(before, after, 1)})
+
+
+PART15 = (Path(__file__).parents[1] / "vectors" / "part15_fragment.xml").read_bytes()
+
+
+def test_a_newer_edition_is_read_from_the_standard_s_own_source() -> None:
+    newer = docbook.tables(PART15)
+    assert newer.edition == "2027a"
+    assert newer.sha256 == Digest.of(PART15).hex
+    assert {row.tag: (row.name, row.basic, row.retired, row.standard) for row in newer.attributes} == {
+        "00181200": ("Date of Last Calibration", "X", False, True),
+        "50xxxxxx": ("Curve Data", "X", True, False),
+        "60xx3000": ("Overlay Data", "X", False, True),
+        "private": ("Private Attributes", "X", False, False),
+        "00081140": ("Referenced Image Sequence", "X/Z/U*", False, True),
+        "00180015": ("Body Part Examined", "X", False, True),
+    }
+    for row in newer.attributes:
+        same = {other.tag: other for other in TABLES.attributes}.get(row.tag)
+        assert same is None or same == row  # what has not changed is read as in the shipped edition
+    [item] = newer.content_items
+    assert item in TABLES.content_items
+    assert table.read(table.write(newer)).attribute(0x50120010) == newer.attribute(0x50FE0010)
+
+
+def test_what_two_editions_say_differently_is_told_by_tag() -> None:
+    told = {change.tag: change for change in table.changes(TABLES, docbook.tables(PART15))}
+    assert told["00180015"] == table.Change("00180015", "Body Part Examined", "", "X")
+    assert (told["00100010"].before, told["00100010"].after) == ("Z", "")
+    assert "00181200" not in told
+    assert table.changes(TABLES, TABLES) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"2027a", b"of next year"),
+        (b'table_E.1-1"', b'table_E.1-2"'),
+        (b"table_E.3.4-1", b"table_E.3.4-2"),
+        (b"Basic Prof.", b"Extended Prof."),
+        (b"Rtn. Safe Priv. Opt.", b"Rtn. Weather Opt."),
+        (b"(0018,0015)", b"(0018,001)"),
+        (b"X/Z/U*", b"X/Y"),
+        (b"<td/>", b""),
+        (b"</book>", b""),
+    ],
+)
+def test_what_is_not_the_standard_s_source_is_refused(before: bytes, after: bytes) -> None:
+    assert before in PART15
+    with pytest.raises(Invalid, match="part15"):
+        docbook.tables(PART15.replace(before, after, 1))

@@ -102,6 +102,16 @@ class Tables:
         return {row.tag: row for row in self.attributes}
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one edition says of an attribute and another does not: the cells that are not empty, "" for no row."""
+
+    tag: str
+    name: str
+    before: str
+    after: str
+
+
 @cache
 def shipped() -> Tables:
     """Return the tables that come with filmroom."""
@@ -115,8 +125,8 @@ def read(texts: Mapping[str, str]) -> Tables:
         origin = tomllib.loads(texts["origin.toml"])
         return Tables(
             **{key: str(origin[key]) for key in _ORIGIN},
-            attributes=tuple(map(_attribute, csv.DictReader(io.StringIO(texts["attributes.csv"])))),
-            content_items=tuple(map(_content_item, csv.DictReader(io.StringIO(texts["content_items.csv"])))),
+            attributes=tuple(map(attribute, csv.DictReader(io.StringIO(texts["attributes.csv"])))),
+            content_items=tuple(map(content_item, csv.DictReader(io.StringIO(texts["content_items.csv"])))),
         )
     except (KeyError, ValueError) as error:  # ValueError: TOML, a letter or an option that does not exist
         raise Invalid(f"these are no tables of PS3.15 Annex E: {error}", "make them anew from part15.xml") from None
@@ -132,7 +142,22 @@ def write(tables: Tables) -> dict[str, str]:
     }
 
 
-def _attribute(cells: Mapping[str, str]) -> Attribute:
+def changes(before: Tables, after: Tables) -> list[Change]:
+    """Return what is another action in another edition, by tag."""
+    old, new = ({row.tag: row for row in tables.attributes} for tables in (before, after))
+    names = {tag: row.name for tag, row in {**old, **new}.items()}
+    pairs = ((tag, *(_told(rows.get(tag)) for rows in (old, new))) for tag in sorted(names))
+    return [Change(tag, names[tag], was, now) for tag, was, now in pairs if was != now]
+
+
+def _told(row: Row | None) -> str:
+    if row is None:
+        return ""
+    return ", ".join((row.basic, *(f"{option} {row.options[option]}" for option in Option if option in row.options)))
+
+
+def attribute(cells: Mapping[str, str]) -> Attribute:
+    """Return the row of Table E.1-1 that has these cells, by the name of the column. Raises KeyError and ValueError."""
     if not _TAG.fullmatch(cells["tag"]):
         raise ValueError(f"{cells['tag']} is no tag")
     return Attribute(
@@ -145,7 +170,8 @@ def _attribute(cells: Mapping[str, str]) -> Attribute:
     )
 
 
-def _content_item(cells: Mapping[str, str]) -> ContentItem:
+def content_item(cells: Mapping[str, str]) -> ContentItem:
+    """Return the row of Table E.3.4-1 that has these cells, by the name of the column. Raises KeyError and ValueError."""
     return ContentItem(
         scheme=cells["scheme"],
         code=cells["code"],

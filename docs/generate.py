@@ -9,14 +9,12 @@ import inspect
 import re
 import sys
 import textwrap
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TypeAlias
 
 import typer
-from pydicom.uid import UID
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 import filmroom
@@ -24,6 +22,7 @@ from filmroom import errors
 from filmroom.cli.main import app
 from filmroom.cli.session import FAILED, INTERRUPTED, NOT_PERMITTED, UNAVAILABLE, USAGE, exit_code
 from filmroom.deid import profile as profiles
+from filmroom.deid.describe import in_words
 from filmroom.dicom.attributes import COLUMNS
 from filmroom.dicom.required import EMPTY, MISSING
 from filmroom.ingest.accept import _WORDS as NOT_DICOM
@@ -48,7 +47,7 @@ GROUPS = {
     "Evidence": "trace audit doctor",
 }
 
-OTHER_COMMANDS = ("init", "pull", "scrub", "demo", "version")
+OTHER_COMMANDS = ("init", "pull", "scrub", "deid-table", "demo", "version")
 
 Command: TypeAlias = TyperCommand | TyperGroup
 
@@ -266,51 +265,21 @@ def _parameter(each: Parameter) -> tuple[str, str, str]:
 
 
 def deidentification() -> str:
-    """Every shipped profile: which SOP classes it lets through, and what happens to which attribute of which group."""
+    """Every shipped profile in its own words."""
     lines = [
         "# De-identification profiles",
         "",
         (
-            "A profile is an allow-list. An attribute that is not below is removed, at every depth; a SOP class that is not "
-            f"below is refused. Every copy also says that it was de-identified, and how ({', '.join(profiles.STAMPED)})."
+            "A profile is an allow-list. `filmroom scrub --describe NAME` prints what is below, and says the same of a profile "
+            "of your own: `--describe FILE`. What the attributes of a profile may be is held to Table E.1-1 of PS3.15; "
+            "[how-to/profiles.md](how-to/profiles.md) tells how to write one."
         ),
+        "",
+        f"A project uses `{profiles.DEFAULT}` unless it names another.",
     ]
     for name in profiles.shipped():
-        profile = profiles.load(name)
-        lines += ["", f"## {name}", ""]
-        if name == profiles.DEFAULT:
-            lines += ["What a project uses unless it names another.", ""]
-        lines += [f"Digest: `{profile.digest}`.", "", "### SOP classes", "", *_classes(profile)]
-        lines += ["", "### Attributes, by group", "", *_groups(profile)]
+        lines += ["", *in_words(profiles.load(name))]
     return _page(lines)
-
-
-def _classes(profile: profiles.Profile) -> list[str]:
-    named = tomllib.loads(profile.text)["classes"]
-    rows = [
-        (
-            UID(uid).name,
-            ", ".join(named[UID(uid).name].split()),
-            ", ".join(code for code, _ in profiles.codes(profile, uid)),
-        )
-        for uid in profile.rules
-    ]
-    return _table(("SOP class", "groups", "CID 7050 codes of what is done"), rows)
-
-
-def _groups(profile: profiles.Profile) -> list[str]:
-    survivors = {keyword for keyword, _ in profiles.describe(profile)}
-    told: set[str] = set()
-    rows = []
-    for group, actions in tomllib.loads(profile.text)["groups"].items():
-        for action, words in actions.items():
-            keywords = [word for word in words.split() if word in survivors]
-            told.update(keywords)
-            rows.append((group, profiles.SENTENCES[profiles.Action(action)], ", ".join(keywords)))
-            group = ""
-    if told != survivors:
-        raise SystemExit(f"profile {profile.name}: some attributes are in no group")
-    return _table(("group", "what happens", "attributes"), rows)
 
 
 # -- permissions.md ------------------------------------------------------------------------------------------------

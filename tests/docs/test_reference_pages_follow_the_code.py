@@ -9,7 +9,8 @@ import typer
 from typer.core import TyperGroup
 
 from filmroom.catalog.query import compile_where
-from filmroom.cli.main import app
+from filmroom.cli.main import app, main
+from filmroom.deid import profile
 from filmroom.records import Level
 from filmroom.verbs import VERBS
 from filmroom.wiring import Room
@@ -63,6 +64,15 @@ def test_a_verb_has_a_method_and_a_heading(root: Path, verb) -> None:
     assert callable(getattr(Room, verb.method, None))
     headings = re.findall(r"^### (.+)$", (root / "docs" / "commands.md").read_text("utf-8"), re.MULTILINE)
     assert headings.count(verb.name) == 1
+
+
+@pytest.mark.parametrize("name", profile.shipped())
+def test_the_page_of_profiles_is_what_describing_them_prints(
+    root: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["scrub", "--describe", name])
+    assert f"\n{capsys.readouterr().out}" in (root / "docs" / "profiles.md").read_text("utf-8")
 
 
 def test_every_example_of_the_grammar_is_a_condition(root: Path) -> None:

@@ -18,7 +18,6 @@ def test_a_shipped_profile_loads_under_its_own_name(name: str) -> None:
     assert loaded.name == name
     assert loaded.digest == Digest.of(loaded.text.encode())
     assert len(loaded.rules) >= 20
-    assert all(sentence for _, sentence in profile.describe(loaded))
 
 
 @pytest.mark.parametrize("name", profile.shipped())

@@ -11,7 +11,8 @@ import typer
 
 from filmroom.canon import plain
 from filmroom.cli.session import DONE, FAILED, Session, TerminalProgress
-from filmroom.deid.profile import DEFAULT
+from filmroom.deid import profile as profiles
+from filmroom.deid.describe import describe, in_words
 from filmroom.errors import Invalid
 from filmroom.flow.scrub import Row
 from filmroom.wiring import scrub as scrub_folder
@@ -114,9 +115,11 @@ def decide_review(
 
 def scrub(
     context: typer.Context,
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="A folder, file or archive.")],
-    target: Annotated[Path, typer.Argument(metavar="DST", help="The folder for the clean copies.")],
-    profile: Annotated[str, typer.Option(help="What happens to which attribute: a name, or a TOML file.")] = DEFAULT,
+    source: Annotated[Path | None, typer.Argument(metavar="SRC", help="A folder, file or archive.")] = None,
+    target: Annotated[Path | None, typer.Argument(metavar="DST", help="The folder for the clean copies.")] = None,
+    profile: Annotated[
+        str, typer.Option(help="What happens to which attribute: a name, or a TOML file.")
+    ] = profiles.DEFAULT,
     key: Annotated[
         Path | None,
         typer.Option(help="The key of the pseudonyms; made when it is not there. Without it they differ each time."),
@@ -126,9 +129,19 @@ def scrub(
         typer.Option("--map", help="Write source, output, outcome and reasons of each file as CSV. Sensitive."),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Make copies in so many processes.")] = 1,
+    described: Annotated[
+        str | None,
+        typer.Option("--describe", metavar="PROFILE", help="Only say what this profile does to every attribute."),
+    ] = None,
 ) -> int:
     """De-identify a folder, without a room. Only what the verifier passes is written."""
     session: Session = context.obj
+    if described is not None:
+        told = profiles.load(described)
+        session.answer(describe(told), lambda: typer.echo("\n".join(in_words(told))))
+        return DONE
+    if source is None or target is None:
+        raise Invalid("scrub needs a folder to read and one to write to", "name both, or --describe a profile")
     done = scrub_folder(source, str(target), profile=profile, key=key, workers=workers, progress=TerminalProgress())
     if table is not None:
         _write_map(table, done.rows)

@@ -212,15 +212,6 @@ def breaches(
     return sorted(found, key=lambda each: each[0].keyword)
 
 
-def describe(profile: Profile) -> list[tuple[str, str]]:
-    """Return every attribute that can survive, by keyword, with what happens to it in words."""
-    said: dict[str, set[str]] = {}
-    for of_class in profile.rules.values():
-        for rule in of_class.values():
-            said.setdefault(rule.keyword, set()).add(SENTENCES[rule.action])
-    return [(keyword, "; or ".join(sorted(sentences))) for keyword, sentences in sorted(said.items())]
-
-
 def method(profile: Profile) -> tuple[str, str]:
     """Return what Deidentification Method says of the profile: its name, and half of its digest.
 

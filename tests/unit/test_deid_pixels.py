@@ -51,7 +51,7 @@ def test_jpeg_comments_and_application_segments_go(syntax: str, frames: int) -> 
     result = cleaned(encapsulate([planted] * frames), image(frames), syntax)
     assert SECRET not in result.value
     assert result.frames_stripped == frames
-    left = list(generate_frames(result.value, number_of_frames=frames))
+    left = list(generate_frames(bytes(result.value), number_of_frames=frames))
     decode = imagecodecs.jpeg8_decode if syntax == JPEG else imagecodecs.jpegls_decode
     assert [np.array_equal(decode(frame), decode(encoded)) for frame in left] == [True] * frames
 
@@ -68,7 +68,7 @@ def test_jpeg_2000_comments_go_from_the_main_and_the_tile_headers() -> None:
     )  # fmt: skip
     result = cleaned(encapsulate([planted]), image(), J2K)
     assert SECRET not in result.value
-    frame = next(generate_frames(result.value, number_of_frames=1))
+    frame = next(generate_frames(bytes(result.value), number_of_frames=1))
     assert np.array_equal(imagecodecs.jpeg2k_decode(frame), imagecodecs.jpeg2k_decode(encoded))
 
 
@@ -78,7 +78,8 @@ def test_a_jp2_file_in_place_of_a_codestream_is_refused() -> None:
 
 
 def test_what_has_nothing_but_frames_is_copied_verbatim() -> None:
-    once = cleaned(encapsulate([bytes(imagecodecs.jpegls_encode(PICTURE))], has_bot=False), image(), JPEG_LS).value
+    first = cleaned(encapsulate([bytes(imagecodecs.jpegls_encode(PICTURE))], has_bot=False), image(), JPEG_LS)
+    once = bytes(first.value)
     again = cleaned(once, image(), JPEG_LS)
     assert (again.value, again.frames_stripped) == (once, 0)
 
@@ -124,7 +125,7 @@ def test_hostile_bytes_are_a_reason_or_cleaned_but_never_an_exception(value: byt
 def test_slack_in_an_rle_frame_goes(planted: bytes) -> None:
     result = cleaned(encapsulate([planted]), image(), RLE)
     assert SECRET in planted and SECRET not in result.value
-    assert next(generate_frames(result.value, number_of_frames=1)) == rle(PICTURE)
+    assert next(generate_frames(bytes(result.value), number_of_frames=1)) == rle(PICTURE)
 
 
 def test_an_overlay_in_the_high_bits_of_an_rle_frame_is_refused() -> None:
@@ -153,7 +154,7 @@ def test_jpeg_segments_that_decoding_does_not_need_go(planted: bytes) -> None:
     encoded = bytes(imagecodecs.jpeg8_encode(PICTURE))
     result = cleaned(encapsulate([encoded[:2] + planted + encoded[2:]]), image(), JPEG)
     assert SECRET not in result.value
-    frame = next(generate_frames(result.value, number_of_frames=1))
+    frame = next(generate_frames(bytes(result.value), number_of_frames=1))
     assert np.array_equal(imagecodecs.jpeg8_decode(frame), imagecodecs.jpeg8_decode(encoded))
 
 
@@ -163,7 +164,7 @@ def test_a_thumbnail_in_the_jfif_header_goes() -> None:
     size = int.from_bytes(encoded[4:6], "big")
     planted = segment(0xE0, encoded[6:18] + b"\1\1" + SECRET)
     result = cleaned(encapsulate([encoded[:2] + planted + encoded[4 + size :]]), image(), JPEG)
-    assert next(generate_frames(result.value, number_of_frames=1)).rstrip(b"\0") == encoded.rstrip(b"\0")
+    assert next(generate_frames(bytes(result.value), number_of_frames=1)).rstrip(b"\0") == encoded.rstrip(b"\0")
 
 
 def test_a_jpeg_segment_that_is_longer_than_its_numbers_say_is_refused() -> None:
@@ -180,5 +181,5 @@ def test_jpeg_2000_segments_that_decoding_does_not_need_go(marker: int) -> None:
     tile = encoded.index(b"\xff\x90")
     result = cleaned(encapsulate([encoded[:tile] + segment(marker, SECRET) + encoded[tile:]]), image(), J2K)
     assert SECRET not in result.value
-    frame = next(generate_frames(result.value, number_of_frames=1))
+    frame = next(generate_frames(bytes(result.value), number_of_frames=1))
     assert np.array_equal(imagecodecs.jpeg2k_decode(frame), imagecodecs.jpeg2k_decode(encoded))

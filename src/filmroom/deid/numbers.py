@@ -4,18 +4,28 @@ Text values are `actions`' business. Sources: PS3.5 6.2 and 6.4, PS3.3 C.7.6.3.1
 """
 
 import math
+import re
+import struct
+from collections.abc import Sequence
+from functools import cache
 
-import numpy as np
 from pydicom.datadict import dictionary_has_tag, dictionary_VM
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-_DTYPES = {"FD": "f8", "FL": "f4", "SL": "i4", "SS": "i2", "SV": "i8", "UL": "u4", "US": "u2", "UV": "u8"}
+PACKED = {"FD": "d", "FL": "f", "SL": "l", "SS": "h", "SV": "q", "UL": "L", "US": "H", "UV": "Q"}
+"""How `struct` writes a number of a VR."""
+
 _LARGEST, _SMALLEST = 1e12, 1e-25  # beyond these a double is eight characters, or no measurement
-_LETTERS_IN_FLOATS, _LETTERS_IN_INTEGERS = 8, 6
+_LETTERS_IN_FLOATS, _LETTERS_IN_INTEGERS, _LETTERS_IN_ODD = 8, 6, 4
+_RUNS = {
+    letters: re.compile(rb"[0-9A-Za-z]{%d}" % letters)
+    for letters in (_LETTERS_IN_FLOATS, _LETTERS_IN_INTEGERS, _LETTERS_IN_ODD)
+}
 _PALETTE = "PALETTE COLOR"
 
 
+@cache
 def most(tag: int) -> float:
     """Return how many values an attribute may have (PS3.6)."""
     multiplicity = dictionary_VM(tag)
@@ -27,26 +37,18 @@ def binary(element: DataElement, vr: str, source: Dataset) -> DataElement | None
     if vr in ("OB", "OW"):
         return _palette(element, vr, source)
     found = list(element.value) if element.VM > 1 else [element.value]
-    fits = all(dictionary_has_tag(int(tag)) for tag in found) if vr == "AT" else not _is_text(vr, found)
+    fits = all(dictionary_has_tag(int(tag)) for tag in found) if vr == "AT" else not is_text(vr, found)
     return DataElement(element.tag, vr, element.value) if fits else None
 
 
-def _is_text(vr: str, numbers: list[float]) -> bool:
+def is_text(vr: str, numbers: Sequence[float]) -> bool:
     """Say whether the bytes of the numbers have letters and digits in a row, in either byte order."""
-    kind = _DTYPES[vr]
-    is_float = kind.startswith("f")
-    longest = _LETTERS_IN_FLOATS if is_float else _LETTERS_IN_INTEGERS
-    if is_float and not all(number == 0 or _SMALLEST < abs(number) < _LARGEST for number in numbers):
-        longest = 4
-    return any(_run(np.array(numbers, f"{order}{kind}").tobytes()) >= longest for order in "<>")
-
-
-def _run(data: bytes) -> int:
-    best = run = 0
-    for byte in data:
-        run = run + 1 if chr(byte).isascii() and chr(byte).isalnum() else 0
-        best = max(best, run)
-    return best
+    kind = PACKED[vr]
+    run = _RUNS[_LETTERS_IN_INTEGERS]
+    if kind in "df":
+        are_measures = all(number == 0 or _SMALLEST < abs(number) < _LARGEST for number in numbers)
+        run = _RUNS[_LETTERS_IN_FLOATS if are_measures else _LETTERS_IN_ODD]
+    return any(run.search(struct.pack(f"{order}{len(numbers)}{kind}", *numbers)) for order in "<>")
 
 
 def _palette(element: DataElement, vr: str, source: Dataset) -> DataElement | None:

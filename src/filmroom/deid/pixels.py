@@ -22,11 +22,26 @@ NATIVE = frozenset({"1.2.840.10008.1.2", EXPLICIT_LITTLE, EXPLICIT_BIG, "1.2.840
 SYNTAXES = NATIVE | STRIPPERS.keys()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """What the pixels of an image look like (PS3.3 C.7.6.3); `high` is the highest bit of a word that is used."""
+
+    rows: int
+    columns: int
+    samples: int
+    frames: int
+    allocated: int
+    stored: int
+    high: int
+    is_signed: bool
+    photometric: str
+
+
 @dataclass(frozen=True, slots=True)
 class Cleaned:
     """The value to write, how many frames lost a segment or tail, and whether words had their unused bits cleared."""
 
-    value: bytes = field(repr=False)
+    value: bytes | memoryview = field(repr=False)
     frames_stripped: int
     bits_cleared: bool
 
@@ -34,24 +49,51 @@ class Cleaned:
 def clean(value: bytes, dataset: Dataset, syntax: str) -> Cleaned | Reason:
     """Return what may be written of the Pixel Data `value` of `dataset`, or why it cannot be told."""
     try:
-        if syntax in NATIVE:
-            return _native(value, dataset, big=syntax == EXPLICIT_BIG)
-        return _encapsulated(value, int(dataset.get("NumberOfFrames") or 1), syntax, _shape(dataset))
+        return clean_image(value, _image(dataset, syntax), syntax)
     except FAILURES as error:  # a message could quote a value
         return Reason("pixel-data-not-cleanable", f"the pixel data cannot be taken apart ({type(error).__name__})")
 
 
-def _native(value: bytes, dataset: Dataset, *, big: bool) -> Cleaned | Reason:
-    allocated, stored = int(dataset.BitsAllocated), int(dataset.get("BitsStored") or dataset.BitsAllocated)
-    high, signed = int(dataset.get("HighBit", stored - 1)), bool(dataset.get("PixelRepresentation", 0))
-    samples: float = int(dataset.get("SamplesPerPixel") or 1)
-    if str(dataset.get("PhotometricInterpretation", "")).endswith("_422"):
-        samples = 2
-    count = int(int(dataset.Rows) * int(dataset.Columns) * samples) * int(dataset.get("NumberOfFrames") or 1)
-    needed = (count * allocated + 7) // 8
+def clean_image(value: bytes | memoryview, image: Image, syntax: str) -> Cleaned | Reason:
+    """Do the same for an image of which the attributes are known. Raises what is in `walk.FAILURES`.
+
+    A view is not copied where nothing has to change.
+    """
+    if syntax in NATIVE:
+        return _native(value, image, big=syntax == EXPLICIT_BIG)
+    shape = Shape(
+        pixels=image.rows * image.columns,
+        samples=image.samples,
+        allocated=image.allocated,
+        stored=image.stored,
+        is_signed=image.is_signed,
+    )
+    return _encapsulated(bytes(value), image.frames, syntax, shape)
+
+
+def _image(dataset: Dataset, syntax: str) -> Image:
+    allocated = int(dataset.BitsAllocated)
+    stored = int(dataset.get("BitsStored") or allocated)
+    return Image(
+        rows=int(dataset.Rows),
+        columns=int(dataset.Columns),
+        samples=int(dataset.get("SamplesPerPixel") or 1),
+        frames=int(dataset.get("NumberOfFrames") or 1),
+        allocated=allocated,
+        stored=stored,
+        high=int(dataset.get("HighBit", stored - 1)) if syntax in NATIVE else stored - 1,
+        is_signed=bool(dataset.get("PixelRepresentation", 0)),
+        photometric=str(dataset.get("PhotometricInterpretation", "")),
+    )
+
+
+def _native(value: bytes | memoryview, image: Image, *, big: bool) -> Cleaned | Reason:
+    allocated, stored, high = image.allocated, image.stored, image.high
+    samples = 2 if image.photometric.endswith("_422") else image.samples
+    needed = (image.rows * image.columns * samples * image.frames * allocated + 7) // 8
     if len(value) < needed:
         return Reason("pixel-data-short", "the pixel data is shorter than its dimensions")
-    value = value[:needed] + bytes(needed % 2)
+    value = bytes(value[:needed]) + b"\0" if needed % 2 else value[:needed]
     if high != stored - 1:
         return Reason("pixel-data-not-cleanable", "High Bit is not the one below Bits Stored")
     if stored == allocated:
@@ -59,27 +101,16 @@ def _native(value: bytes, dataset: Dataset, *, big: bool) -> Cleaned | Reason:
     if allocated not in (8, 16, 32) or not 0 < stored <= allocated:
         return Reason("pixel-data-not-cleanable", "the bits of the pixel data are none that can be cleared")
     words = np.frombuffer(value[:needed], dtype=f"{'>' if big else '<'}u{allocated // 8}")
-    field = words & (1 << stored) - 1
-    if np.array_equal(field, words):
+    if not int(np.bitwise_or.reduce(words)) >> stored:
         return Cleaned(value, 0, False)
+    field = words & (1 << stored) - 1
     above = (1 << allocated) - (1 << stored)
     extended = np.where(words >> high & 1, field | above, field).astype(words.dtype)
-    if signed:
+    if image.is_signed:
         if np.array_equal(extended, words):  # sign extension, not something hidden
             return Cleaned(value, 0, False)
         field = extended
     return Cleaned(field.tobytes() + bytes(needed % 2), 0, True)
-
-
-def _shape(dataset: Dataset) -> Shape:
-    allocated = int(dataset.BitsAllocated)
-    return Shape(
-        pixels=int(dataset.Rows) * int(dataset.Columns),
-        samples=int(dataset.get("SamplesPerPixel") or 1),
-        allocated=allocated,
-        stored=int(dataset.get("BitsStored") or allocated),
-        is_signed=bool(dataset.get("PixelRepresentation", 0)),
-    )
 
 
 def _encapsulated(value: bytes, frames: int, syntax: str, shape: Shape) -> Cleaned:

@@ -125,7 +125,7 @@ class Rule:
     vrs: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Profile:
     """A checked profile. `digest` is that of `text`; `rules` is keyed by SOP Class UID and then by tag.
 

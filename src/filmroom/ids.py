@@ -41,7 +41,7 @@ class Digest:
         return cls(hashlib.sha256(data).hexdigest())
 
     @classmethod
-    def of_pieces(cls, pieces: Iterable[bytes]) -> Self:
+    def of_pieces(cls, pieces: Iterable[bytes | memoryview]) -> Self:
         """Return the digest of the pieces together."""
         running = hashlib.sha256()
         for piece in pieces:

@@ -45,11 +45,14 @@ _BYTES = frozenset({"OB", "OW"})
 def breach(element: DataElement, rule: Rule, subject: str) -> str | None:
     """Return the code of what a value has that its rule does not allow, None for nothing. `subject` is the copy's ID."""
     vr = str(element.VR)
-    if element.VR == "SQ" or element.is_empty or vr in _BYTES:
+    if vr == "SQ" or vr in _BYTES:
         return None
-    if most_values(int(element.tag)) < element.VM:
+    count = element.VM
+    if not count:
+        return None
+    if most_values(int(element.tag)) < count:
         return "multiplicity"
-    parts = element.value if element.VM > 1 else [element.value]
+    parts = element.value if count > 1 else [element.value]
     if vr == "AT":
         return None if all(dictionary_has_tag(int(part)) for part in parts) else "form"
     if vr in _PACKED:
@@ -60,6 +63,7 @@ def breach(element: DataElement, rule: Rule, subject: str) -> str | None:
     return None if all(_keeps(text, vr, rule.action, subject) for text in texts) else "vocabulary"
 
 
+@cache
 def most_values(tag: int) -> float:
     """Return how many values the dictionary lets an attribute have."""
     most = dictionary_VM(tag).rpartition("-")[2]

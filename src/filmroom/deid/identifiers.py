@@ -24,8 +24,11 @@ from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import lru_cache
 
+import numpy as np
 from pydicom._uid_dict import UID_dictionary
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
@@ -40,6 +43,7 @@ _SHORTEST, _SHORTEST_RAW, _SHORTEST_IN_PIXELS, _SHORTEST_NUMBER = 3, 5, 6, 6
 _OWN_TRACES = frozenset({"ImplementationClassUID", "MediaStorageSOPClassUID", "TransferSyntaxUID"})
 _PRIVATE_TEXT = frozenset("LO SH ST LT UT UC UN AE".split())
 _LONGEST_PRIVATE = 64
+_SPLIT = frozenset("AE AS CS DA DT LO SH TM UC UI".split())  # VRs whose values a backslash separates
 _ENCODINGS = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
 _MOST_PLACES = 30
 _NUMBER = re.compile("[0-9]+")
@@ -47,6 +51,7 @@ _NUMBER_IN_TEXT = re.compile(r"\d{6,}")
 _DAY = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")
 _AGE = re.compile(r"[0-9]{1,3}y")
 _OLD, _AGE_MARKS = 90, ("", "0", "y", "f", "m", "w", "j")
+_TO_BLANKS = {code: " " for code in range(128) if not chr(code).isalnum()}
 _MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
 
 
@@ -118,7 +123,7 @@ def frame_digests(dataset: Dataset) -> tuple[str, ...] | None:
     """Return a digest of every decoded frame, None when one of them cannot be decoded."""
     try:
         return tuple(
-            Digest.of(repr((frame.shape, frame.dtype.str)).encode() + frame.tobytes()).hex
+            Digest.of_pieces((repr((frame.shape, frame.dtype.str)).encode(), np.ascontiguousarray(frame).data)).hex
             for frame in pixels.frames(dataset)
         )
     except Unreadable:
@@ -215,18 +220,18 @@ def _cased(char: str, encoding: str) -> bytes:
 
 
 def _note(raw: walk.Element, holder: Dataset, place: str, notes: _Notes) -> None:
-    keyword, vr, private = walk.name_of(int(raw.tag)), walk.vr_of(raw), raw.tag.is_private
-    within = ".".join(place.split(".")[-2:])
-    rows = {keyword, within}
-    if raw.tag.group & 0xFF01 == 0x6000 and not private:
+    tag = int(raw.tag)
+    keyword, vr, private = walk.name_of(tag), walk.vr_of(raw), bool(tag & 0x10000)
+    within, is_identifier, is_place = _tells(place)
+    if tag >> 16 & 0xFF01 == 0x6000:
         notes.overlays = True
     if keyword in _OWN_TRACES or vr in ("SQ", "OB", "OW"):
         return
-    if vr == "PN" or (rows & IDENTIFIERS and vr != "UI"):
+    if vr == "PN" or (is_identifier and vr != "UI"):
         for text in _texts(raw, holder):
             parts = {part for part in _alnum(text).split() if vr == "PN" or len(part) >= _SHORTEST_RAW}
             notes.add({text} | parts, "" if vr == "PN" else within)
-    elif rows & PLACES:
+    elif is_place:
         for text in _texts(raw, holder):
             notes.add({part for part in _alnum(text).split() if part not in words()}, within)
     elif vr == "AS":
@@ -241,6 +246,15 @@ def _note(raw: walk.Element, holder: Dataset, place: str, notes: _Notes) -> None
         notes.add({number for text in _texts(raw, holder) for number in _NUMBER_IN_TEXT.findall(text)})
 
 
+@lru_cache(8192)
+def _tells(place: str) -> tuple[str, bool, bool]:
+    """Return a path's attribute with the sequence that it lies in, whether it is an identifier, and whether a place."""
+    names = place.split(".")[-2:]
+    within = ".".join(names)
+    rows = {names[-1], within}
+    return within, not rows.isdisjoint(IDENTIFIERS), not rows.isdisjoint(PLACES)
+
+
 def _ages(notes: _Notes) -> set[str]:
     """Return the spellings of an age above 89 years, stated or counted from birth to a study."""
     born, seen = (
@@ -252,11 +266,13 @@ def _ages(notes: _Notes) -> set[str]:
 
 def _texts(raw: walk.Element, holder: Dataset) -> Iterator[str]:
     """Yield the components of a value as stripped lower-case text; of a value that breaks its VR, the bytes as text."""
-    try:
-        value = holder[raw.tag].value
-    except walk.FAILURES:
-        value = walk.raw_value(raw)
-    for part in value if isinstance(value, MultiValue) else [value]:
+    value: object = _plain_texts(raw)
+    if value is None:
+        try:
+            value = holder[raw.tag].value
+        except walk.FAILURES:
+            value = walk.raw_value(raw)
+    for part in value if isinstance(value, MultiValue | list) else [value]:
         text = part.decode("latin-1") if isinstance(part, bytes) else "" if part is None else str(part)
         if stripped := text.strip(" \0^=").lower():
             yield stripped
@@ -264,6 +280,14 @@ def _texts(raw: walk.Element, holder: Dataset) -> Iterator[str]:
 
 def _forms(terms: set[str]) -> frozenset[str]:
     return frozenset(form for term in terms for form in (term, _folded(term)) if _is_term(form))
+
+
+def _plain_texts(raw: walk.Element) -> list[str] | None:
+    """Return the components of a value that reads the same in every character set, None for one that pydicom decodes."""
+    if not isinstance(raw, RawDataElement) or raw.VR not in _SPLIT or not raw.value or not raw.value.isascii():
+        return None
+    text = raw.value.decode("ascii").rstrip(" \0")
+    return text.split("\\") if text.isprintable() else None
 
 
 def _is_term(term: str) -> bool:
@@ -290,6 +314,8 @@ def _bounded(term: str, text: str) -> bool:
 
 
 def _alnum(text: str) -> str:
+    if text.isascii():
+        return text.translate(_TO_BLANKS)
     return "".join(char if char.isalnum() else " " for char in text)
 
 

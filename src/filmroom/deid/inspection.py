@@ -21,6 +21,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 
 from filmroom.deid import eyes, forms, slack
+from filmroom.deid.canonical import is_canonical
 from filmroom.deid.identifiers import (
     Identifiers,
     frame_digests,
@@ -102,7 +103,7 @@ def inspect(output: bytes, forbidden: Identifiers, profile: Profile) -> Inspecti
             _look_at_elements(dataset, rules, seen)
             _look_at_stamp(dataset, seen)
         _look_at_pixels(dataset, seen)
-        if not _is_canonical(output, dataset):
+        if not is_canonical(output, dataset):
             seen.fail("not-canonical")
         seen.names = {keyword: str(dataset.get(keyword) or "") for keyword in _NAMES}
         seen.findings.update(eyes.findings(forbidden.doubts))
@@ -119,13 +120,6 @@ def _count(output: bytes) -> int:
     if reading.reasons:
         raise Unreadable("the copy does not read back", "")
     return sum(1 for part in (reading.dataset.file_meta, reading.dataset) for _ in walk.nested(part))
-
-
-def _is_canonical(output: bytes, dataset: Dataset) -> bool:
-    """Say whether writing what was read gives the same bytes: no repeated element, no bytes beside values, no odd padding."""
-    for _ in _every(dataset):
-        pass  # what is not decoded would be written as it lies there
-    return encode.encode(dataset) == output
 
 
 # -- the file ------------------------------------------------------------------------------------------------------
@@ -150,7 +144,7 @@ def _look_at_file(output: bytes, dataset: Dataset, seen: Inspection) -> None:
         seen.fail("trailing-bytes", "PixelData")
     if in_header_bytes(_without_stamp(header, seen), seen.forbidden):
         seen.fail("identifier-in-bytes")
-    if str(meta.get("TransferSyntaxUID")) not in _NATIVE and in_pixel_bytes(pixel_bytes, seen.forbidden):
+    if str(meta.get("TransferSyntaxUID")) not in _NATIVE and in_pixel_bytes(bytes(pixel_bytes), seen.forbidden):
         seen.fail("identifier-in-bytes", "PixelData")
 
 
@@ -163,16 +157,16 @@ def _without_stamp(header: bytes, seen: Inspection) -> bytes:
     return header
 
 
-def _parts(output: bytes, dataset: Dataset) -> tuple[bytes, bytes, bytes]:
+def _parts(output: bytes, dataset: Dataset) -> tuple[bytes, memoryview, bytes]:
     """Return the bytes before Pixel Data's value, the value, and what follows it that does not belong to it."""
     raw: object = dataset.get_item(_PIXEL_DATA) if _PIXEL_DATA in dataset else None
     if not isinstance(raw, RawDataElement) or raw.value is None:
-        return output, b"", b""
+        return output, memoryview(b""), b""
     start, end = raw.value_tell, raw.value_tell + len(raw.value)
     rest = output[end:]
     if raw.length == walk.UNDEFINED:
         rest = rest[_ITEM_END:]
-    return output[:start], output[start:end], rest
+    return output[:start], memoryview(output)[start:end], rest
 
 
 # -- the elements --------------------------------------------------------------------------------------------------
@@ -185,12 +179,10 @@ def _look_at_elements(dataset: Dataset, rules: Mapping[int, Rule], seen: Inspect
         rule = rules.get(int(element.tag))
         if stamped:
             continue  # compared as a whole by _look_at_stamp
-        if element.tag.is_private:
-            seen.fail("private", "")
-        elif rule is None:
-            seen.fail("not-allowed", path)
+        if rule is None:
+            seen.fail(*(("private", "") if element.tag.is_private else ("not-allowed", path)))
         else:
-            if not set(str(element.VR).split(" or ")) <= set(rule.vrs):
+            if element.VR not in rule.vrs and not set(str(element.VR).split(" or ")) <= set(rule.vrs):
                 seen.fail("vr", path)
             if code := forms.breach(element, rule, subject):
                 seen.fail(code, path)
@@ -220,9 +212,10 @@ def _look_at_palettes(dataset: Dataset, seen: Inspection) -> None:
 
 def _every(dataset: Dataset, path: str = "", stamped: bool = False) -> Iterator[tuple[DataElement, str, bool]]:
     """Yield every element with its path, and whether it is, or lies in, one that says what was done."""
-    for element in dataset:
-        name = path + walk.name_of(int(element.tag))
-        own = stamped or (not path and element.keyword in STAMPED)
+    for tag in list(dataset.keys()):
+        element = dataset[tag]
+        name = path + walk.name_of(int(tag))
+        own = stamped or name in STAMPED
         yield element, name, own
         if element.VR == "SQ":
             for item in element.value:
@@ -310,8 +303,8 @@ def _look_at_words(dataset: Dataset, syntax: str, seen: Inspection) -> None:
         return
     order = ">" if syntax == _BIG else "<"
     unused = np.frombuffer(dataset.PixelData[:size], f"{order}i{allocated // 8}") >> (stored - 1)
-    allowed = [(0, 1)]  # nothing above the highest bit
-    if int(dataset.get("PixelRepresentation", 0)) == 1:
-        allowed.append((0, -1))  # or the sign, all the way up
-    if not any(np.isin(unused, pair).all() for pair in allowed):
+    least, most = (int(unused.min()), int(unused.max())) if unused.size else (0, 0)
+    is_signed = int(dataset.get("PixelRepresentation", 0)) == 1
+    # nothing above the highest bit, or the sign all the way up
+    if not (least >= 0 and most <= 1) and not (is_signed and least >= -1 and most <= 0):
         seen.fail("unused-bits", "PixelData")

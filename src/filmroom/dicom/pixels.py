@@ -197,7 +197,9 @@ def _significant(frame: Frame, layout: _Layout, bits_used: int | None = None) ->
     used = bits_used or layout.stored
     if used > bits:
         raise _unreadable(layout, "its values have more bits than Bits Allocated")
-    unsigned = frame.astype(np.dtype(f"u{bits // 8}"), copy=False)
+    word = np.dtype(f"u{bits // 8}")
+    is_word = frame.dtype.isnative and frame.dtype.kind in "iu" and frame.dtype.itemsize == word.itemsize
+    unsigned = frame.view(word) if is_word else frame.astype(word, copy=False)
     if not layout.is_signed:
         return unsigned if used == bits else unsigned & unsigned.dtype.type((1 << used) - 1)
     signed = unsigned.view(np.dtype(f"i{bits // 8}"))

@@ -159,6 +159,20 @@ def test_sequences_are_cleaned_at_every_depth_whether_their_length_is_told_or_no
     assert copy.data.count(b"T-D3000") == 2 and b"1.9.8.7.6" not in copy.data and b"Hidden" not in copy.data
 
 
+@pytest.mark.parametrize("defined", [True, False])
+def test_what_frames_share_is_the_same_in_each_of_them_and_what_they_do_not_is_their_own(defined: bool) -> None:
+    spacing = level(PixelMeasuresSequence=[level(PixelSpacing=b"0.5\\0.25", SliceThickness=b"2 ")])
+    hidden: Level = {0x00211001: ("SQ", [{0x00211002: ("PN", b"Chest^Lung")}])}
+    frames: list[Level] = [
+        spacing | hidden | level(PlanePositionSequence=[level(ImagePositionPatient=b"1\\2\\%d " % place)])
+        for place in (3, 4, 4, 5)
+    ]
+    whole = sound(ENHANCED_MR) | level(PerFrameFunctionalGroupsSequence=frames)
+    copy = copied(written(sorted(whole.items()), defined=defined))
+    assert [copy.data.count(b"1\\2\\%d " % place) for place in (3, 4, 5)] == [1, 2, 1]
+    assert copy.data.count(b"0.5\\0.25") == 4 and b"CHEST" not in copy.data
+
+
 def test_what_lies_in_a_dropped_or_private_sequence_is_read_for_names_all_the_same() -> None:
     hidden: Level = {0x00090010: ("LO", b"MAKER "), 0x00091001: ("SQ", [{0x00091002: ("PN", b"Chest^Lung")}])}
     assert b"CHEST" not in copied(written(sorted((sound() | hidden).items()))).data
@@ -351,7 +365,7 @@ def levels(draw: st.DrawFn, depth: int = 0) -> Level:
     kinds = st.sampled_from(RULED) | st.sampled_from(OTHERS)
     for number, vr in draw(st.lists(kinds, max_size=8 if depth else 14)):
         if vr == "SQ" and depth < 3:
-            found[number] = ("SQ", draw(st.lists(levels(depth + 1), max_size=2)))
+            found[number] = ("SQ", draw(st.lists(levels(depth + 1), max_size=2)) * draw(st.integers(1, 2)))
         elif vr != "SQ":
             value = draw(values_of(vr))
             found[number] = (draw(st.sampled_from([vr] * 9 + ["UN", "LO"])), value + bytes(len(value) % 2))

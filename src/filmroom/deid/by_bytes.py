@@ -159,6 +159,7 @@ class _Walker:
         self._is_native = is_native
         self.words = policy.Words()
         self.pixels: tuple[int, memoryview] | None = None
+        self._last: dict[tuple[int, int, int], tuple[bytes | None, list[_Level]]] = {}
         self.encodings = _encodings(b"")
 
     def walk(self, at: int) -> _Level:
@@ -188,7 +189,7 @@ class _Walker:
                 start, length = at + 12, _LENGTH(data, start)[0]
             value: _Value
             if vr == _SQ:
-                value, at = self._items(start, length, stop, tag, depth)
+                value, at = self._sequence(start, length, stop, tag, depth)
             elif length != walk.UNDEFINED:
                 at = start + length
                 if at <= stop and tag == _PIXEL_DATA and not depth:
@@ -207,6 +208,15 @@ class _Walker:
         if end is None:
             raise _NotPlain
         return found, at
+
+    def _sequence(self, at: int, length: int, stop: int, tag: int, depth: int) -> tuple[list[_Level], int]:
+        """Return the items of a sequence and where it ends. What lies there as in the frame before is not read again."""
+        written, items = self._last.get((depth, tag, length), (None, []))
+        if written is not None and at + len(written) <= stop and self._data.startswith(written, at):
+            return items, at + len(written)
+        items, end = self._items(at, length, stop, tag, depth)
+        self._last[depth, tag, length] = self._data[at:end], items
+        return items, end
 
     def _items(self, at: int, length: int, stop: int, tag: int, depth: int) -> tuple[list[_Level], int]:
         if depth >= policy.DEEPEST:
@@ -444,6 +454,7 @@ class _Writer:
         self._context = context
         self._encodings = encodings
         self._made = _made(plan, context, encodings)
+        self._sequences: dict[int, tuple[bytes, Counter[str]]] = {}  # by identity: the caller holds the items
         self.done: Counter[str] = Counter()
         if len(self._made) > _MOST_MADE:
             self._made.clear()
@@ -474,8 +485,19 @@ class _Writer:
         return parts
 
     def _sequence(self, step: _Step, items: list[_Level]) -> bytes:
-        encoded = [] if step.rule.action is Action.EMPTY else [b"".join(self.elements(item).values()) for item in items]
-        return _element(step.tag, "SQ", b"".join(_ITEM_HEAD + struct.pack("<L", len(item)) + item for item in encoded))
+        """Return a sequence with what is left of its items, made once for items that several frames share."""
+        if step.rule.action is Action.EMPTY:
+            return _element(step.tag, "SQ", b"")
+        if id(items) not in self._sequences:
+            outer, self.done = self.done, Counter()
+            encoded = (b"".join(self.elements(item).values()) for item in items)
+            body = b"".join([_ITEM_HEAD + struct.pack("<L", len(item)) + item for item in encoded])
+            self._sequences[id(items)] = _element(step.tag, "SQ", body), self.done
+            self.done = outer
+        part, done = self._sequences[id(items)]
+        for action, count in done.items():
+            self.done[action] += count
+        return part
 
     def _made_of(self, step: _Step, value: bytes, level: _Level) -> bytes | None:
         """Return what is left of one element, encoded."""

@@ -181,15 +181,17 @@ def _look_at_elements(dataset: Dataset, rules: Mapping[int, Rule], seen: Inspect
             continue  # compared as a whole by _look_at_stamp
         if rule is None:
             seen.fail(*(("private", "") if element.tag.is_private else ("not-allowed", path)))
-        else:
-            if element.VR not in rule.vrs and not set(str(element.VR).split(" or ")) <= set(rule.vrs):
-                seen.fail("vr", path)
-            if code := forms.breach(element, rule, subject):
-                seen.fail(code, path)
-            elif rule.action is Action.SHIFT_DATE and not element.is_empty:
-                parts = element.value if element.VM > 1 else [element.value]
-                moved += [(element.keyword, str(part)[:8]) for part in parts if part]
-            _look_at_value(element, rule, path, seen)
+            continue
+        if element.VR not in rule.vrs and not set(str(element.VR).split(" or ")) <= set(rule.vrs):
+            seen.fail("vr", path)
+        if element.VR == "SQ" or element.is_empty:
+            continue
+        if code := forms.breach(element, rule, subject):
+            seen.fail(code, path)
+        elif rule.action is Action.SHIFT_DATE:
+            parts = element.value if element.VM > 1 else [element.value]
+            moved += [(element.keyword, str(part)[:8]) for part in parts if part]
+        _look_at_value(element, rule, path, seen)
     if not forms.one_shift(moved, seen.forbidden.dates):
         seen.fail("dates-disagree")
     _look_at_palettes(dataset, seen)
@@ -223,9 +225,9 @@ def _every(dataset: Dataset, path: str = "", stamped: bool = False) -> Iterator[
 
 
 def _look_at_value(element: DataElement, rule: Rule, path: str, seen: Inspection) -> None:
-    """Compare one value with the source's identifiers and with what its rule promises."""
+    """Compare one value that is there with the source's identifiers and with what its rule promises."""
     vr, forbidden = str(element.VR), seen.forbidden
-    if element.VR == "SQ" or element.is_empty or element.tag == _PIXEL_DATA:
+    if element.tag == _PIXEL_DATA:
         return
     if rule.action is Action.EMPTY:
         seen.fail("not-empty", path)

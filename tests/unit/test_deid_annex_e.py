@@ -15,7 +15,8 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
 from filmroom.deid import profile, table, verify
-from filmroom.deid.apply import METHOD, Applied, apply
+from filmroom.deid.apply import Applied, apply
+from filmroom.deid.policy import METHOD
 from filmroom.deid.profile import Action, Profile
 from filmroom.deid.pseudonym import Pseudonyms
 

@@ -339,7 +339,8 @@ WORDS = st.sampled_from(PIECES)
 TEXTS = st.lists(WORDS, min_size=1, max_size=4).map(b"\\".join) | st.lists(WORDS, max_size=3).map(b" ".join)
 SIZES = {"US": 2, "SS": 2, "UL": 4, "SL": 4, "FL": 4, "FD": 8, "AT": 4, "OW": 2}
 PACKED = {"FD": b"\0\0\0\0\0\0\xf8?", "FL": b"\0\0\xc0?", "AT": b"\x20\0\x0d\0", "US": b"\7\0", "OW": b"\1\0"}
-RULED = sorted({(number, vr) for rules in RESEARCH.rules.values() for number, rule in rules.items() for vr in rule.vrs})
+RULES = [rules for each in PROFILES.values() for rules in each.rules.values()]
+RULED = sorted({(number, vr) for rules in RULES for number, rule in rules.items() for vr in rule.vrs})
 OTHERS = [
     *((tag(keyword), dictionary_VR(tag(keyword)).split(" or ")[0]) for keyword in ("InstitutionName", "OperatorsName")),
     *((tag(keyword), "SQ") for keyword in ("InstitutionCodeSequence", "RequestAttributesSequence")),

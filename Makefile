@@ -10,11 +10,11 @@ FOR ?= 120
 
 setup: $(STAMP)
 
-# Everything is pinned by hash in requirements.lock; the project itself is installed in place.
+# Everything is pinned by hash in requirements.lock, which is complete; the project itself is installed in place.
 $(STAMP): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else "filmroom needs Python 3.11 to 3.13; set PYTHON=... (this is %d.%d)" % sys.version_info[:2])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
@@ -45,11 +45,11 @@ fmt: setup
 docs: setup
 	$(BIN)/python docs/generate.py
 
-# For maintainers: resolve pyproject.toml anew.
+# For maintainers: resolve pyproject.toml anew. Of the two OpenCV, one is enough (docs/adr/0016-one-opencv.md).
 lock: setup
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --generate-hashes --no-header \
-	  --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	  --no-emit-package opencv-python --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
 clean:
 	rm -rf $(VENV) build dist

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from filmroom.ids import Digest, Versioned, Zone
 from filmroom.records import (
     Actor,
@@ -29,6 +32,7 @@ from filmroom.records import (
     LeaseRecord,
     LedgerRow,
     Level,
+    Line,
     Member,
     Model,
     Opening,
@@ -587,13 +591,27 @@ class Progress(Protocol):
         ...
 
 
+class TextReader(Protocol):
+    def read(self, picture: NDArray[np.uint8]) -> Sequence[Line]:
+        """Return what looks like lines of text in a grey picture (rows, columns): the same for the same picture."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readers:
+    """Who reads text in pixels: the first before it is blanked, the second, who sees otherwise, afterwards."""
+
+    first: TextReader
+    second: TextReader
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
     """What a verb may touch, and in whose name.
 
     `room` names the room in tokens and in the audit log. `code` names the versions of what runs, by package.
     `audit` holds the signed checkpoints, apart from the catalog whose log they speak of. `quiet` is how long nothing of
-    a study must have come before it is handed on.
+    a study must have come before it is handed on. Without `readers`, people have to look for text in pixels.
     """
 
     room: str
@@ -609,6 +627,7 @@ class Ports:
     progress: Progress
     spools: Spools
     quiet: timedelta = timedelta(0)
+    readers: Readers | None = None
 
 
 class KeyRelease(Protocol):

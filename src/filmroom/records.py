@@ -45,6 +45,21 @@ class Finding:
     place: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line of text in a picture: its box in pixels from the upper left, `bottom` and `right` beside it, and the reading.
+
+    `confidence` is from 0 to 1.
+    """
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+    text: str = field(repr=False)
+    confidence: float
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Reason:
     """Why something was refused: a stable code, and the same in words, without any patient value."""

@@ -28,6 +28,7 @@ from filmroom.adapters.objects import S3Access, open_objects
 from filmroom.adapters.spool import FileSpools
 from filmroom.adapters.sql.engine import SqlCatalog
 from filmroom.adapters.system import SilentProgress, SystemClock, SystemEntropy
+from filmroom.deid import ocr
 from filmroom.deid.profile import DEFAULT
 from filmroom.errors import Invalid, Unavailable
 from filmroom.flow.audit import LogEntry, Proof, prove_audit, show_audit, verify_audit
@@ -62,7 +63,7 @@ from filmroom.govern.policy import Policies, every_role
 from filmroom.ids import Digest, Versioned, Zone, check_name
 from filmroom.ingest.sources import Unread
 from filmroom.loader.data import Data
-from filmroom.ports import Objects, Ports, Progress
+from filmroom.ports import Objects, Ports, Progress, Readers
 from filmroom.records import (
     Actor,
     Case,
@@ -196,7 +197,7 @@ def open_room(
     ports = Ports(
         room=file.name,
         actor=_actor(user(), actor),
-        code={**{name: version(name) for name in PACKAGES}, "python": platform.python_version()},
+        code={**{name: version(name) for name in _packages()}, "python": platform.python_version()},
         catalog=catalog,
         objects={zone: _objects(folder, location, zone, environment) for zone, location in file.zones.items()},
         audit=_objects(folder, file.audit, None, environment),
@@ -207,6 +208,7 @@ def open_room(
         progress=progress or SilentProgress(),
         spools=FileSpools(entropy),
         quiet=timedelta(seconds=file.quiet_seconds),
+        readers=_readers(),
     )
     return Room(ports, lambda location: _objects(folder, location, None, environment), folder)
 
@@ -557,6 +559,14 @@ def _one_of(choices: type[Choice], word: str) -> Choice:
         return choices(word)
     except ValueError:
         raise Invalid(f"{word!r} is none of the choices", f"choose {', '.join(choices)}") from None
+
+
+def _packages() -> tuple[str, ...]:
+    return (*PACKAGES, ocr.PACKAGE) if ocr.is_installed() else PACKAGES
+
+
+def _readers() -> Readers | None:
+    return Readers(first=ocr.Reader(ocr.USUAL), second=ocr.Reader(ocr.LARGE)) if ocr.is_installed() else None
 
 
 def _hush_libraries() -> None:

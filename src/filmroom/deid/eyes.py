@@ -1,11 +1,14 @@
-"""Which images a person has to look at, because text in their pixels cannot be excluded by what their header says.
+"""Which images have to be looked at, because text in their pixels cannot be excluded by what their header says.
 
-No pixel is read here. There is no reliable flag for burned-in text, so the rule is: only what a scanner reconstructed
-passes, and says that its pixels were not read. The source is asked, not its copy: a copy has lost what was no defined
-term. Sources: PS3.3 C.7.6.1.1.2 (Image Type), C.7.6.1 (Burned In Annotation, Recognizable Visual Features).
+No pixel is read here. There is no reliable flag for burned-in text, so the rule is: what a scanner reconstructed is read
+in samples of its series, numbers that are no pictures not at all, and everything else frame by frame. What is stated to have
+text or a face in it, a screen save or a secondary capture needs a person on top of that; where nothing can be read, all
+that is in doubt does. The source is asked, not its copy: a copy has lost what was no defined term. Sources: PS3.3 C.7.6.1.1.2 (Image Type), C.7.6.1 (Burned In Annotation, Recognizable Visual Features).
 """
 
 import re
+from collections.abc import Iterable
+from enum import StrEnum
 
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
@@ -14,10 +17,20 @@ from filmroom.dicom.walk import FAILURES
 from filmroom.records import Finding, Severity
 
 NEEDS_EYES = "needs-eyes"
-NOT_READ = "pixels-not-read"
+NOT_READ, SERIES_READ, READ = "pixels-not-read", "series-read", "pixels-read"
+
+
+class Extent(StrEnum):
+    """How much of the pixels is read for text: nothing, samples of the series, or every frame of a sort (`glance`)."""
+
+    NOTHING = "nothing"
+    SERIES = "series"
+    FRAMES = "frames"
+
 
 _PREFIX = "1.2.840.10008.5.1.4.1.1."
 _RECONSTRUCTED = frozenset(_PREFIX + end for end in ("2", "2.1", "4", "4.1", "128"))  # CT, MR and their enhanced, PET
+_CAPTURES = frozenset(_PREFIX + end for end in ("7", "7.1", "7.2", "7.3", "7.4"))
 _COMPUTED = frozenset(_PREFIX + end for end in ("481.2", "66.4"))  # RT Dose, Segmentation: numbers, not pictures
 _PROJECTIONS = frozenset(_PREFIX + end for end in ("1", "1.1", "1.1.1", "1.2", "1.2.1"))  # CR, DX, MG
 _CAPTURED = re.compile(
@@ -57,11 +70,44 @@ def doubts(source: Dataset) -> frozenset[str]:
     return frozenset(found)
 
 
-def findings(doubted: frozenset[str]) -> list[Finding]:
-    """Return a REVIEW finding for every reason to look, or the INFO finding that the pixels were not read."""
-    if doubted:
-        return [Finding(NEEDS_EYES, Severity.REVIEW, place) for place in sorted(doubted)]
-    return [Finding(NOT_READ, Severity.INFO, "PixelData")]
+def beyond_reading(source: Dataset) -> frozenset[str]:
+    """Return those of the doubts that reading the pixels does not settle, because the source says more than nothing."""
+    found = set()
+    if set(_words(source, "BurnedInAnnotation")) - {"NO"}:
+        found.add("BurnedInAnnotation")
+    if set(_words(source, "RecognizableVisualFeatures")) - {"NO"}:
+        found.add("RecognizableVisualFeatures")
+    image_type = _words(source, "ImageType")
+    if any(_CAPTURED.search(part) for part in image_type) or _UNREADABLE in image_type:
+        found.add("ImageType")
+    if "".join(_words(source, "SOPClassUID")) in _CAPTURES:
+        found.add("SOPClassUID")
+    return frozenset(found)
+
+
+def says_clean(source: Dataset) -> bool:
+    """Say whether the source states that there is no text in its pixels."""
+    return _words(source, "BurnedInAnnotation") == ["NO"]
+
+
+def extent(source: Dataset) -> Extent:
+    """Say how much of the pixels has to be read at least."""
+    sop_class = "".join(_words(source, "SOPClassUID"))
+    if sop_class in _PROJECTIONS or doubts(source):
+        return Extent.FRAMES
+    return Extent.SERIES if is_reconstruction(sop_class) else Extent.NOTHING
+
+
+def is_reconstruction(sop_class: str) -> bool:
+    """Say whether the images of this SOP class are made by a scanner, slice after slice: CT, MR, PET."""
+    return sop_class in _RECONSTRUCTED
+
+
+def findings(doubted: Iterable[str], read: Extent) -> list[Finding]:
+    """Return a REVIEW finding for every reason to look, and the INFO finding of how much was read."""
+    code = {Extent.NOTHING: NOT_READ, Extent.SERIES: SERIES_READ, Extent.FRAMES: READ}[read]
+    found = [Finding(NEEDS_EYES, Severity.REVIEW, place) for place in sorted(doubted)]
+    return [Finding(code, Severity.INFO, "PixelData"), *found] if read is not Extent.NOTHING or not found else found
 
 
 def _words(source: Dataset, keyword: str) -> list[str]:

@@ -12,6 +12,7 @@ What counts as found:
 - The raw bytes are searched for terms of five characters and more, in UTF-8, Latin-1 and UTF-16, in either case and
   without boundaries, so that nothing hides in a glued word or an odd encoding; for a term of digits only, no digit or
   dot may touch it.
+- What a reader reads in the picture is searched like a text, and for terms of five characters and more without boundaries.
 - Compressed pixel data is searched in the same way, for terms of six characters and more that are not all digits.
 - Terms under three characters, stand-ins such as "anonymous", and words of one repeated character are skipped.
 - An age above 89 years is found as a number of its own or with a letter: 95, 95F, F95.
@@ -63,7 +64,8 @@ class Identifiers:
     lies in; PatientAge for ages, "" for all others.
     `frames` are the digests of the source's decoded frames, None when it cannot be decoded. `doubts` are the attributes
     of the source that do not exclude text in its pixels (`eyes`), an overlay, in a group of its own or in unused bits,
-    among them.
+    among them; `unsettled` are those that reading the pixels does not settle. `extent` is how much has to be read.
+    `is_said_clean` is whether the source says that there is no text. `source` is kept for comparing pixels.
     """
 
     terms: frozenset[str] = field(repr=False)
@@ -73,6 +75,10 @@ class Identifiers:
     spellings: frozenset[str] = field(repr=False)
     frames: tuple[str, ...] | None = field(repr=False)
     doubts: frozenset[str]
+    unsettled: frozenset[str]
+    extent: eyes.Extent
+    is_said_clean: bool
+    source: Dataset = field(repr=False)
 
     @property
     def count(self) -> int:
@@ -116,6 +122,10 @@ def identifiers(source: bytes) -> Identifiers:
         spellings=frozenset(spelt for found in notes.dates.values() for day in found for spelt in _spellings(day)),
         frames=frame_digests(dataset),
         doubts=eyes.doubts(dataset) | ({"OverlayData"} if notes.overlays else set()),
+        unsettled=eyes.beyond_reading(dataset),
+        extent=eyes.Extent.FRAMES if notes.overlays else eyes.extent(dataset),
+        is_said_clean=eyes.says_clean(dataset),
+        source=dataset,
     )
 
 
@@ -139,6 +149,13 @@ def in_text(text: str, forbidden: Identifiers) -> bool:
     if any(uid in text for uid in forbidden.uids if len(uid) >= _SHORTEST_RAW):
         return True
     return any(_bounded(term, lowered) for term in forbidden.terms if not term.isalnum() and term in lowered)
+
+
+def in_reading(text: str, forbidden: Identifiers) -> bool:
+    """Say whether a text as it was read in a picture, where words can run together, has a term or a date in it."""
+    glued = _alnum(text.lower()).replace(" ", "")
+    words = (_alnum(term).replace(" ", "") for term in forbidden.terms)
+    return in_text(text, forbidden) or any(len(word) >= _SHORTEST_RAW and word in glued for word in words)
 
 
 def in_number(text: str, forbidden: Identifiers) -> bool:

@@ -1,7 +1,8 @@
 """Looks at every element and every frame of a copy, and writes down what it saw and how much of it.
 
 The verifier's eyes; it gives no verdict and imports nothing of what made the copy. Two parsers read the bytes: pydicom
-for the looking, filmroom's own for counting what there is to look at. It reads no text in pixels (`eyes`).
+for the looking, filmroom's own for counting what there is to look at. Text in pixels it has read by a reader, when there is
+one (`proofread`).
 
 Sources: PS3.15 E.1.1 (what a copy must and must not have), PS3.10 7.1, PS3.5 A.4, ITU-T T.81 B.1, ITU-T T.800 A.2.
 """
@@ -20,7 +21,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 
-from filmroom.deid import eyes, forms, slack
+from filmroom.deid import eyes, forms, proofread, slack
 from filmroom.deid.canonical import is_canonical
 from filmroom.deid.identifiers import (
     Identifiers,
@@ -35,11 +36,13 @@ from filmroom.deid.identifiers import (
 from filmroom.deid.profile import STAMPED, Action, Profile, Rule, codes, method
 from filmroom.dicom import encode, pixels, walk
 from filmroom.errors import Unreadable
+from filmroom.ports import TextReader
 from filmroom.records import Coverage, Finding, Severity
 
 _META = frozenset({0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00020012, 0x00020013})
 _PIXEL_DATA = Tag("PixelData")
 _METHOD_CODES = "DeidentificationMethodCodeSequence"
+_CLEANED = "113101"
 _CODE_TAGS = frozenset(map(Tag, ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")))
 _NAMES = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "PatientID")
 _TYPE_1 = (
@@ -59,10 +62,11 @@ _FAILURES = (*walk.FAILURES, InvalidDicomError)
 
 @dataclass(slots=True)
 class Inspection:
-    """What was seen. `names` are the copy's own pseudonymous ID and UIDs by keyword."""
+    """What was seen. `names` are the copy's own pseudonymous ID and UIDs by keyword; `read` is what was read of its pixels."""
 
     profile: Profile
     forbidden: Identifiers
+    read: eyes.Extent
     sop_class: str = ""
     names: dict[str, str] = field(default_factory=dict)
     findings: set[Finding] = field(default_factory=set)
@@ -85,12 +89,17 @@ class Inspection:
         )
 
 
-def inspect(output: bytes, forbidden: Identifiers, profile: Profile) -> Inspection:
+def inspect(
+    output: bytes, forbidden: Identifiers, profile: Profile, reader: TextReader | None, extent: eyes.Extent
+) -> Inspection:
     """Return what there is to see in a copy. Never raises for what the bytes hold: `unreadable` is a finding.
 
+    `extent` is what was read of the pixels before; FRAMES asks for the same, and so does a source that leaves doubts.
     An ERROR finding `not-covered` says that not everything was looked at.
     """
-    seen = Inspection(profile, forbidden.but(profile.retained))
+    if reader is not None and forbidden.extent is eyes.Extent.FRAMES:
+        extent = eyes.Extent.FRAMES
+    seen = Inspection(profile, forbidden.but(profile.retained), extent if reader is not None else eyes.Extent.NOTHING)
     try:
         dataset = pydicom.dcmread(BytesIO(output))
         seen.sop_class = str(dataset.get("SOPClassUID", ""))
@@ -106,7 +115,9 @@ def inspect(output: bytes, forbidden: Identifiers, profile: Profile) -> Inspecti
         if not is_canonical(output, dataset):
             seen.fail("not-canonical")
         seen.names = {keyword: str(dataset.get(keyword) or "") for keyword in _NAMES}
-        seen.findings.update(eyes.findings(forbidden.doubts))
+        if reader is not None and seen.read is eyes.Extent.FRAMES:
+            seen.findings.update(proofread.text_in(dataset, seen.forbidden, reader))
+        _look_at_doubts(dataset, seen)
     except (*_FAILURES, Unreadable):
         seen.fail("unreadable")
     if not seen.coverage.is_full:
@@ -151,7 +162,11 @@ def _look_at_file(output: bytes, dataset: Dataset, seen: Inspection) -> None:
 def _without_stamp(header: bytes, seen: Inspection) -> bytes:
     """Return the header without the texts that every copy of this profile has, so that they match nobody's name."""
     profile = seen.profile
-    meanings = [meaning for _, meaning in codes(profile, seen.sop_class)] if seen.sop_class in profile.rules else []
+    meanings = (
+        [meaning for _, meaning in codes(profile, seen.sop_class, pixels_cleaned=True)]
+        if seen.sop_class in profile.rules
+        else []
+    )
     for text in (*method(profile), *meanings):
         header = header.replace(text.encode(), b"\0")
     return header
@@ -263,7 +278,8 @@ def _look_at_stamp(dataset: Dataset, seen: Inspection) -> None:
     items = dataset.get(_METHOD_CODES) or []
     stated = [(str(item.get("CodeValue")), str(item.get("CodeMeaning"))) for item in items]
     plain = all(set(item.keys()) == _CODE_TAGS and item.CodingSchemeDesignator == "DCM" for item in items)
-    if not plain or stated != list(codes(profile, seen.sop_class)):
+    cleaned = codes(profile, seen.sop_class, pixels_cleaned=True)
+    if not plain or tuple(stated) not in (codes(profile, seen.sop_class), cleaned):
         seen.fail("method", _METHOD_CODES)
     expected = "MODIFIED" if profile.shifts_dates else "REMOVED"
     if str(dataset.get("LongitudinalTemporalInformationModified")) != expected:
@@ -282,7 +298,7 @@ def _look_at_pixels(dataset: Dataset, seen: Inspection) -> None:
     else:
         seen.frames = len(digests)
         if digests != source:
-            seen.fail("pixels-differ", "PixelData")
+            _look_at_blanks(dataset, seen)
     if _PIXEL_DATA not in dataset:
         return
     syntax = str(dataset.file_meta.get("TransferSyntaxUID"))
@@ -290,6 +306,41 @@ def _look_at_pixels(dataset: Dataset, seen: Inspection) -> None:
         _look_at_words(dataset, syntax, seen)
     elif not slack.is_tight(dataset):
         seen.fail("pixel-slack", "PixelData")
+
+
+def _look_at_blanks(dataset: Dataset, seen: Inspection) -> None:
+    """Check that what differs from the source is blank: one value, the darkest that the source's frame has."""
+    inverted = str(dataset.get("PhotometricInterpretation")) == "MONOCHROME1"
+    for before, after in zip(pixels.frames(seen.forbidden.source), pixels.frames(dataset), strict=True):
+        if before.shape != after.shape or before.dtype != after.dtype:
+            return seen.fail("pixels-differ", "PixelData")
+        differ = before != after
+        if before.ndim == 3:
+            differ = differ.any(axis=2)
+        blanks = np.unique(after[differ], axis=0)
+        levels = before.astype(np.int64).sum(axis=2) if before.ndim == 3 else before
+        darkest = levels.max() if inverted else levels.min()
+        if len(blanks) > 1 or any(blank.sum() != darkest for blank in blanks):
+            return seen.fail("pixels-differ", "PixelData")
+    seen.findings.add(Finding("pixels-blanked", Severity.INFO, "PixelData"))
+
+
+def _look_at_doubts(dataset: Dataset, seen: Inspection) -> None:
+    """Say what was read of the pixels, and what only a person can answer for.
+
+    That there is no text in them a copy may say when its source did, when every frame was read, or when a person confirms it.
+    """
+    forbidden, read = seen.forbidden, seen.read
+    open_doubts = set(forbidden.unsettled if read is eyes.Extent.FRAMES else forbidden.doubts)
+    items = dataset.get(_METHOD_CODES) or []
+    claims = {"BurnedInAnnotation"} if str(dataset.get("BurnedInAnnotation")) == "NO" else set()
+    if forbidden.is_said_clean:
+        claims = set()
+    if any(str(item.get("CodeValue")) == _CLEANED for item in items):
+        claims.add(_METHOD_CODES)
+    if read is not eyes.Extent.FRAMES:
+        open_doubts |= claims
+    seen.findings.update(eyes.findings(open_doubts, read))
 
 
 def _look_at_words(dataset: Dataset, syntax: str, seen: Inspection) -> None:

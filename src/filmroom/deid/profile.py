@@ -220,9 +220,13 @@ def method(profile: Profile) -> tuple[str, str]:
     return f"profile {profile.name}"[:_METHOD_CHARS], profile.digest.hex[:_DIGEST_CHARS]
 
 
-def codes(profile: Profile, sop_class: str) -> tuple[tuple[str, str], ...]:
-    """Return the (code value, meaning) pairs of CID 7050 that the rules of this class carry out."""
-    return profile.codes[sop_class]
+def codes(profile: Profile, sop_class: str, *, pixels_cleaned: bool = False) -> tuple[tuple[str, str], ...]:
+    """Return the (code value, meaning) pairs of CID 7050 that the rules of this class carry out.
+
+    What is done to pixels no rule says: `pixels_cleaned` is whether they were read, and what was legible blanked.
+    """
+    applied = profile.codes[sop_class]
+    return tuple(sorted({*applied, ("113101", "Clean Pixel Data Option")})) if pixels_cleaned else applied
 
 
 def _every(rules: Mapping[str, Mapping[int, Rule]]) -> set[tuple[int, Rule]]:

@@ -2,7 +2,7 @@
 
 A code path of its own: `inspection` reads the bytes of the copy with pydicom, `identifiers` what the source says, and none
 imports what made the copy. Here the verdict is given, and an earlier verdict's signed record is checked. Whatever cannot
-be looked at fails; text in pixels is not read, so where there may be some, a person has to look (`eyes`).
+be looked at fails; where text in pixels cannot be excluded, and where some is left, a person has to look (`eyes`).
 """
 
 import json
@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 from filmroom.canon import Json, canonical
 from filmroom.crypto import sign
+from filmroom.deid.eyes import Extent
 from filmroom.deid.identifiers import Identifiers, identifiers
 from filmroom.deid.inspection import Inspection, inspect
 from filmroom.deid.profile import Profile
 from filmroom.errors import Refused
 from filmroom.ids import Digest
+from filmroom.ports import TextReader
 from filmroom.records import CleanInstance, Copy, CopyState, Coverage, Finding, Severity
 
 __all__ = [
@@ -30,7 +32,7 @@ __all__ = [
     "verify",
 ]
 
-VERIFIER = "filmroom.deid.verify/3"
+VERIFIER = "filmroom.deid.verify/4"
 PAYLOAD_TYPE = "application/vnd.filmroom.clean+json"
 
 
@@ -52,20 +54,34 @@ class Residue:
     needs_eyes_only: bool
 
 
-def verify(output: bytes, forbidden: Identifiers, profile: Profile) -> Passed | Residue:
+def verify(
+    output: bytes,
+    forbidden: Identifiers,
+    profile: Profile,
+    reader: TextReader | None = None,
+    extent: Extent = Extent.NOTHING,
+) -> Passed | Residue:
     """Look at every element and every frame of a copy and say whether anything of the source's identity is left.
 
+    `reader` is another than what was blanked was found with; `extent` is what was read at that time.
     Never raises for what the bytes hold. Only a copy without a REVIEW or ERROR finding and with full coverage passes.
     """
-    seen = inspect(output, forbidden, profile)
+    seen = inspect(output, forbidden, profile, reader, extent)
     if any(finding.severity is not Severity.INFO for finding in seen.findings):
         return _residue(seen)
     return _passed(output, seen, reviewer=None)
 
 
-def passed_by_reviewer(output: bytes, forbidden: Identifiers, profile: Profile, reviewer: str) -> Passed | Residue:
+def passed_by_reviewer(
+    output: bytes,
+    forbidden: Identifiers,
+    profile: Profile,
+    reviewer: str,
+    reader: TextReader | None = None,
+    extent: Extent = Extent.NOTHING,
+) -> Passed | Residue:
     """Verify again and accept what only needed eyes, on the word of `reviewer`, who is named in the record."""
-    seen = inspect(output, forbidden, profile)
+    seen = inspect(output, forbidden, profile, reader, extent)
     if not reviewer.strip() or any(finding.severity is Severity.ERROR for finding in seen.findings):
         return _residue(seen)
     return _passed(output, seen, reviewer=reviewer)

@@ -1,6 +1,6 @@
 """deidentify: make verified copies for a project.
 
-Every copy is made by `deid.apply` and then judged by `deid.verify`, which shares no code with it. A copy that passes is
+Every copy is made by `deid.apply`, blanked by `deid.redact` where there are readers, and then judged by `deid.verify`, which shares no code with it. A copy that passes is
 signed for and sealed into the research zone; one that needs eyes is kept in the clinical zone until somebody looks;
 one that fails is not kept at all. Sources that this profile and this verifier dealt with before are left alone, so an
 interrupted run goes on where it stopped.
@@ -8,15 +8,20 @@ interrupted run goes on where it stopped.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import groupby, islice
 
 from filmroom.canon import canonical
 from filmroom.crypto import sign
 from filmroom.deid import profile as profiles
-from filmroom.deid import verify
+from filmroom.deid import survey, verify
 from filmroom.deid.apply import Applied, NotApplied, apply
+from filmroom.deid.eyes import READ, SERIES_READ, Extent, is_reconstruction
+from filmroom.deid.glance import spread
 from filmroom.deid.profile import Profile
 from filmroom.deid.pseudonym import Pseudonyms
+from filmroom.deid.redact import redact
+from filmroom.dicom import parse, pixels
+from filmroom.dicom.pixels import Frame
 from filmroom.errors import Corrupt, KeyGone, NotFound, Unreadable
 from filmroom.flow import evidence
 from filmroom.flow.crosswalk import Crosswalk
@@ -104,24 +109,62 @@ def _make_all(ports: Ports, project: Project, profile: Profile, targets: Sequenc
     clinical = SealedZone(ports, Zone.CLINICAL)
     pseudonyms = Pseudonyms(ports.keys.pseudonym_key(project.name))
     crosswalk = Crosswalk(ports, project.name)
-    for target in targets:
-        try:
-            if target.damage:
-                raise Corrupt(f"object {target.digest} was {target.damage} when it was read back", "import it again")
-            source = clinical.get_content(target.digest, target.subject)
-        except (NotFound, KeyGone, Corrupt) as error:
-            yield Made(
-                _without_copy(project, profile, target.digest, (Reason(error.code, error.what),), failed=True), None
-            )
-            continue
-        made = make(ports, project, profile, pseudonyms, source)
-        if made.data is not None:
-            crosswalk.note(made.copy.subject, source)
-        yield made
+    for _, series in groupby(targets, key=lambda target: target.series_uid):
+        slices = list(series)
+        extent = _survey(ports, clinical, slices)
+        for target in slices:
+            try:
+                source = _source(clinical, target)
+            except (NotFound, KeyGone, Corrupt) as error:
+                reasons = (Reason(error.code, error.what),)
+                yield Made(_without_copy(project, profile, target.digest, reasons, failed=True), None)
+                continue
+            made = make(ports, project, profile, pseudonyms, source, extent)
+            if made.data is not None:
+                crosswalk.note(made.copy.subject, source)
+            yield made
 
 
-def make(ports: Ports, project: Project, profile: Profile, pseudonyms: Pseudonyms, source: bytes) -> Made:
-    """Make and judge one copy. The same source, profile and project key always give the same bytes."""
+def _source(clinical: SealedZone, target: StoredInstance) -> bytes:
+    if target.damage:
+        raise Corrupt(f"object {target.digest} was {target.damage} when it was read back", "import it again")
+    return clinical.get_content(target.digest, target.subject)
+
+
+def _survey(ports: Ports, clinical: SealedZone, series: Sequence[StoredInstance]) -> Extent:
+    """Have samples of a scanner's series read: FRAMES when there is text in them, or when one cannot be looked at."""
+    if ports.readers is None or not is_reconstruction(series[0].sop_class):
+        return Extent.NOTHING
+    frames: list[Frame] = []
+    chosen = spread(series, survey.SAMPLES)
+    try:
+        for target in chosen:
+            dataset = parse.read(_source(clinical, target))
+            numbers = spread(range(pixels.frame_count(dataset)), -(-survey.SAMPLES // len(chosen)))
+            frames += [frame for number in numbers for frame in pixels.frames(dataset, range(number, number + 1))]
+    except (NotFound, KeyGone, Corrupt, Unreadable):
+        return Extent.FRAMES
+    return Extent.FRAMES if survey.shows_text(frames, ports.readers) else Extent.SERIES
+
+
+def extent_of(copy: Copy) -> Extent:
+    """Return how much was read of the pixels that this copy was made of."""
+    codes = {finding.code for finding in copy.findings}
+    return Extent.FRAMES if READ in codes else Extent.SERIES if SERIES_READ in codes else Extent.NOTHING
+
+
+def make(
+    ports: Ports,
+    project: Project,
+    profile: Profile,
+    pseudonyms: Pseudonyms,
+    source: bytes,
+    extent: Extent = Extent.NOTHING,
+) -> Made:
+    """Make and judge one copy. The same source, profile, project key, extent and readers always give the same bytes.
+
+    `extent` is what was read of the series; with FRAMES, or where the source leaves doubts, every frame is.
+    """
     digest = Digest.of(source)
     applied = apply(source, profile, pseudonyms)
     if isinstance(applied, NotApplied):
@@ -133,9 +176,15 @@ def make(ports: Ports, project: Project, profile: Profile, pseudonyms: Pseudonym
         return Made(
             _without_copy(project, profile, digest, (Reason(error.code, error.what),), subject=applied.subject), None
         )
-    match verify.verify(applied.data, forbidden, profile):
+    data, second = applied.data, None
+    if ports.readers is not None:
+        second = ports.readers.second
+        if Extent.FRAMES in (extent, forbidden.extent):
+            data = redact(data, profile, ports.readers.first)
+            copy = replace(copy, digest=Digest.of(data), size_bytes=len(data))
+    match verify.verify(data, forbidden, profile, second, extent):
         case verify.Passed() as passed:
-            return Made(signed(ports, copy, passed), applied.data)
+            return Made(signed(ports, copy, passed), data)
         case verify.Residue() as residue:
             judged = replace(
                 copy,
@@ -144,7 +193,7 @@ def make(ports: Ports, project: Project, profile: Profile, pseudonyms: Pseudonym
                 coverage=residue.coverage,
                 reasons=in_words(residue.findings),
             )
-            return Made(judged, applied.data if residue.needs_eyes_only else None)
+            return Made(judged, data if residue.needs_eyes_only else None)
 
 
 def signed(ports: Ports, copy: Copy, passed: verify.Passed) -> Copy:

@@ -6,7 +6,7 @@ from filmroom.deid import profile as profiles
 from filmroom.deid import verify
 from filmroom.errors import Refused
 from filmroom.flow import evidence
-from filmroom.flow.deidentify import in_words, review_name, review_subject, signed
+from filmroom.flow.deidentify import extent_of, in_words, review_name, review_subject, signed
 from filmroom.flow.sealed import SealedZone, project_subject
 from filmroom.ids import Zone
 from filmroom.ports import Ports
@@ -46,7 +46,8 @@ def decide_review(ports: Ports, copy: int, *, passed: bool, why: str) -> Copy:
     if passed:
         data = clinical.get(kept, review_subject(waiting))
         forbidden = verify.identifiers(clinical.get_content(source.digest, source.subject))
-        match verify.passed_by_reviewer(data, forbidden, profile, permit.actor.name):
+        second = ports.readers.second if ports.readers else None
+        match verify.passed_by_reviewer(data, forbidden, profile, permit.actor.name, second, extent_of(waiting)):
             case verify.Passed() as verdict:
                 decided = signed(ports, waiting, verdict)
             case verify.Residue() as residue:

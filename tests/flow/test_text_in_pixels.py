@@ -1,0 +1,88 @@
+"""What becomes of images with text in them, in a room with readers and in one without."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from filmroom.deid import ocr
+from filmroom.ids import Zone
+from filmroom.ports import Readers
+from filmroom.records import CopyState, Line
+from filmroom.wiring import Room
+
+pytest.importorskip("rapidocr_onnxruntime")
+
+SIDE = 160
+CR = "1.2.840.10008.5.1.4.1.1.1"
+
+
+class Blind:
+    def read(self, picture) -> Sequence[Line]:
+        return ()
+
+
+@pytest.fixture(scope="module")
+def readers() -> Readers:
+    return Readers(first=ocr.Reader(ocr.USUAL), second=ocr.Reader(ocr.LARGE))
+
+
+def slice_with(text: str, number: int) -> dict[str, object]:
+    """Return the attributes of a slice of its own with this text at the place where every slice has it."""
+    canvas = Image.new("L", (SIDE, SIDE))
+    ImageDraw.Draw(canvas).text((8, 8), text, fill=255, font=ImageFont.load_default(14))
+    y, x = np.mgrid[:SIDE, :SIDE]
+    body = 900 * np.exp(-(((y - 100) / 30) ** 4) - ((x - 60 - 8 * number) / 40) ** 4)
+    body += np.random.default_rng(number).normal(100, 8, body.shape)
+    stored = np.where(np.asarray(canvas) > 100, 1500, body).astype("<u2")
+    return {"Rows": SIDE, "Columns": SIDE, "PixelData": stored.tobytes()}
+
+
+def filled(world, make_ct, readers: Readers | None, text: str, **more) -> Room:
+    for number in (1, 2, 3):
+        world.deliver(f"{number}.dcm", make_ct(number=number, **slice_with(text, number), **more))
+    room = Room(replace(world.ports, readers=readers))
+    room.receive([world.inbox], "ct-1")
+    room.project("lung", purpose="testing")
+    return room
+
+
+def test_a_name_that_stands_in_every_slice_of_a_series_is_blanked_and_the_series_released(
+    world, make_ct, readers
+) -> None:
+    room = filled(world, make_ct, readers, "PLANTED P1")
+    run = room.deidentify("lung")
+    assert (run.clean, run.review, run.refused) == (3, 0, 0), run
+    assert run.findings["pixels-blanked"] == run.findings["pixels-read"] == 3
+
+
+def test_of_a_clean_series_samples_are_read(world, make_ct, readers) -> None:
+    run = filled(world, make_ct, readers, "").deidentify("lung")
+    assert run.clean == 3
+    assert run.findings == {"series-read": 3}
+
+
+def test_a_radiograph_is_released_by_readers_and_waits_without_them(world, make_ct, readers) -> None:
+    room = filled(world, make_ct, None, "", SOPClassUID=CR, Modality="CR")
+    assert room.deidentify("lung").review == 3
+    other = Room(replace(world.ports, readers=readers))
+    other.project("chest", purpose="testing")
+    assert other.deidentify("chest").clean == 3
+
+
+def test_what_the_first_reader_misses_is_never_released(world, make_ct, readers) -> None:
+    blind = Readers(first=Blind(), second=readers.second)
+    run = filled(world, make_ct, blind, "PLANTED P1").deidentify("lung")
+    assert run.clean == 0
+    assert run.findings["text-in-pixels"] == 3
+    assert world.read_all(Zone.RESEARCH) == {}
+
+
+def test_a_person_can_pass_text_that_is_nobody_s(world, make_ct, readers) -> None:
+    blind = Readers(first=Blind(), second=readers.second)
+    room = filled(world, make_ct, blind, "PORTABLE")
+    assert room.deidentify("lung").review == 3
+    waiting = room.review()[0]
+    assert room.decide_review(waiting.id, passed=True, why="a word").state is CopyState.CLEAN

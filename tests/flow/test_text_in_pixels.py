@@ -85,4 +85,5 @@ def test_a_person_can_pass_text_that_is_nobody_s(world, make_ct, readers) -> Non
     room = filled(world, make_ct, blind, "PORTABLE")
     assert room.deidentify("lung").review == 3
     waiting = room.review()[0]
+    assert waiting.id is not None
     assert room.decide_review(waiting.id, passed=True, why="a word").state is CopyState.CLEAN

@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 
 MOST = 8
 _STILL = 2.0
-_FEWEST_CHARACTERS = 2
+_SURE = 0.5
 
 
 def frames(dataset: Dataset, *, offset: float = 0.0) -> Iterator[Frame]:
@@ -89,10 +89,14 @@ def to_bytes(picture: NDArray[np.float32], low: float, high: float) -> NDArray[n
     return np.asarray(np.clip((picture - low) * (255 / max(high - low, 1e-6)), 0, 255), np.uint8)
 
 
-def legible(lines: Iterable[Line], at_least: float) -> list[Line]:
-    """Return the lines in which something was read: two letters or digits. A single one, as a side marker, names nobody."""
-    return [
-        line
-        for line in lines
-        if line.confidence >= at_least and sum(char.isalnum() for char in line.text) >= _FEWEST_CHARACTERS
-    ]
+def legible(lines: Iterable[Line], fewest: int) -> list[Line]:
+    """Return the lines in which that many letters and digits were read, not all the same: round things look like zeros.
+
+    A single letter, as a side marker, names nobody.
+    """
+    found = []
+    for line in lines:
+        read = [char for char in line.text.lower() if char.isalnum()]
+        if line.confidence >= _SURE and len(read) >= fewest and len(set(read)) > 1:
+            found.append(line)
+    return found

@@ -14,7 +14,7 @@ from filmroom.dicom.pixels import Frame
 from filmroom.ports import TextReader
 from filmroom.records import Finding, Severity
 
-_UNSURE = 0.35
+_FEWEST = 3
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _REACH, _NOISE, _GAIN = 12, 6.0, 48.0
 
@@ -26,7 +26,7 @@ def text_in(dataset: Dataset, forbidden: Identifiers, reader: TextReader) -> set
     """
     found = set()
     for frame in glance.frames(dataset, offset=0.5):
-        texts = [line.text for line in glance.legible(reader.read(relief(frame)), _UNSURE)]
+        texts = [line.text for line in glance.legible(reader.read(relief(frame)), _FEWEST)]
         if texts:
             found.add(Finding("text-in-pixels", Severity.REVIEW, "PixelData"))
         if any(in_reading(text, forbidden) for text in (*texts, " ".join(texts))):
@@ -36,7 +36,7 @@ def text_in(dataset: Dataset, forbidden: Identifiers, reader: TextReader) -> set
 
 def is_legible(frame: Frame, reader: TextReader) -> bool:
     """Say whether there may be text in a frame."""
-    return bool(glance.legible(reader.read(relief(frame)), _UNSURE))
+    return bool(glance.legible(reader.read(relief(frame)), _FEWEST))
 
 
 def relief(frame: Frame) -> NDArray[np.uint8]:

@@ -33,7 +33,7 @@ from filmroom.ports import TextReader
 Mask: TypeAlias = NDArray[np.bool_]
 
 _AROUND = 3
-_SURE = 0.5
+_FEWEST = 2
 _MOST_EDGE = 0.02
 _LOSSY = frozenset(f"1.2.840.10008.1.2.4.{end}" for end in ("50", "51", "53", "55", "81", "91", "203"))
 _ULTRASOUND = frozenset({"1.2.840.10008.5.1.4.1.1.6.1", "1.2.840.10008.5.1.4.1.1.3.1"})
@@ -81,7 +81,7 @@ def text_in(picture: NDArray[np.float32], reader: TextReader) -> Mask:
     """Return where `reader` reads text in a grey picture, and a little around it."""
     mask = np.zeros(picture.shape, bool)
     for view in views(picture):
-        for line in glance.legible(reader.read(view), _SURE):
+        for line in glance.legible(reader.read(view), _FEWEST):
             rows = slice(max(line.top - _AROUND, 0), line.bottom + _AROUND)
             mask[rows, max(line.left - _AROUND, 0) : line.right + _AROUND] = True
     return mask

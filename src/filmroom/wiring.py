@@ -63,7 +63,7 @@ from filmroom.govern.policy import Policies, every_role
 from filmroom.ids import Digest, Versioned, Zone, check_name
 from filmroom.ingest.sources import Unread
 from filmroom.loader.data import Data
-from filmroom.ports import Objects, Ports, Progress, Readers
+from filmroom.ports import Objects, Ports, Progress
 from filmroom.records import (
     Actor,
     Case,
@@ -208,7 +208,7 @@ def open_room(
         progress=progress or SilentProgress(),
         spools=FileSpools(entropy),
         quiet=timedelta(seconds=file.quiet_seconds),
-        readers=_readers(),
+        readers=ocr.readers(),
     )
     return Room(ports, lambda location: _objects(folder, location, None, environment), folder)
 
@@ -563,10 +563,6 @@ def _one_of(choices: type[Choice], word: str) -> Choice:
 
 def _packages() -> tuple[str, ...]:
     return (*PACKAGES, ocr.PACKAGE) if ocr.is_installed() else PACKAGES
-
-
-def _readers() -> Readers | None:
-    return Readers(first=ocr.Reader(ocr.USUAL), second=ocr.Reader(ocr.LARGE)) if ocr.is_installed() else None
 
 
 def _hush_libraries() -> None:

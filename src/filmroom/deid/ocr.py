@@ -4,11 +4,13 @@ The same picture gives the same lines on one machine. Another processor can roun
 """
 
 import importlib.util
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from filmroom.ports import Readers
 from filmroom.records import Line
 
 if TYPE_CHECKING:
@@ -21,6 +23,12 @@ USUAL, LARGE = 736, 900
 
 def is_installed() -> bool:
     return importlib.util.find_spec("rapidocr_onnxruntime") is not None
+
+
+@cache
+def readers() -> Readers | None:
+    """Return who reads text in pixels, None where the extra is not installed."""
+    return Readers(first=Reader(USUAL), second=Reader(LARGE)) if is_installed() else None
 
 
 class Reader:

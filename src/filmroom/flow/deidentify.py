@@ -1,8 +1,7 @@
 """deidentify: make verified copies for a project.
 
-Every copy is made by `deid.apply`, blanked by `deid.redact` where there are readers, and then judged by `deid.verify`, which shares no code with it. A copy that passes is
-signed for and sealed into the research zone; one that needs eyes is kept in the clinical zone until somebody looks;
-one that fails is not kept at all. Sources that this profile and this verifier dealt with before are left alone, so an
+Every copy is made and judged by `deid.judge`. A copy that passes is signed for and sealed into the research zone; one that
+needs eyes is kept in the clinical zone until somebody looks; one that fails is not kept at all. Sources that this profile and this verifier dealt with before are left alone, so an
 interrupted run goes on where it stopped.
 """
 
@@ -14,12 +13,12 @@ from filmroom.canon import canonical
 from filmroom.crypto import sign
 from filmroom.deid import profile as profiles
 from filmroom.deid import survey, verify
-from filmroom.deid.apply import Applied, NotApplied, apply
+from filmroom.deid.apply import NotApplied
 from filmroom.deid.eyes import READ, SERIES_READ, Extent, is_reconstruction
 from filmroom.deid.glance import spread
+from filmroom.deid.judge import Judged, judge
 from filmroom.deid.profile import Profile
 from filmroom.deid.pseudonym import Pseudonyms
-from filmroom.deid.redact import redact
 from filmroom.dicom import parse, pixels
 from filmroom.dicom.pixels import Frame
 from filmroom.errors import Corrupt, KeyGone, NotFound, Unreadable
@@ -166,34 +165,23 @@ def make(
     `extent` is what was read of the series; with FRAMES, or where the source leaves doubts, every frame is.
     """
     digest = Digest.of(source)
-    applied = apply(source, profile, pseudonyms)
-    if isinstance(applied, NotApplied):
-        return Made(_without_copy(project, profile, digest, applied.reasons, subject=applied.subject), None)
-    copy = _copy(project, profile, digest, applied)
-    try:
-        forbidden = verify.identifiers(source)
-    except Unreadable as error:  # the engine makes the file's header anew, the verifier looks into the received one
-        return Made(
-            _without_copy(project, profile, digest, (Reason(error.code, error.what),), subject=applied.subject), None
-        )
-    data, second = applied.data, None
-    if ports.readers is not None:
-        second = ports.readers.second
-        if Extent.FRAMES in (extent, forbidden.extent):
-            data = redact(data, profile, ports.readers.first)
-            copy = replace(copy, digest=Digest.of(data), size_bytes=len(data))
-    match verify.verify(data, forbidden, profile, second, extent):
+    judged = judge(source, profile, pseudonyms, ports.readers, extent)
+    if isinstance(judged, NotApplied):
+        return Made(_without_copy(project, profile, digest, judged.reasons, subject=judged.subject), None)
+    copy = _copy(project, profile, digest, judged)
+    match judged.verdict:
         case verify.Passed() as passed:
-            return Made(signed(ports, copy, passed), data)
+            return Made(signed(ports, copy, passed), judged.data)
         case verify.Residue() as residue:
-            judged = replace(
+            waits = residue.needs_eyes_only
+            kept_back = replace(
                 copy,
-                state=CopyState.REVIEW if residue.needs_eyes_only else CopyState.REFUSED,
+                state=CopyState.REVIEW if waits else CopyState.REFUSED,
                 findings=residue.findings,
                 coverage=residue.coverage,
                 reasons=in_words(residue.findings),
             )
-            return Made(judged, data if residue.needs_eyes_only else None)
+            return Made(kept_back, judged.data if waits else None)
 
 
 def signed(ports: Ports, copy: Copy, passed: verify.Passed) -> Copy:
@@ -243,7 +231,8 @@ def _keep(ports: Ports, made: Sequence[Made]) -> None:
         clinical.put(review_name(clinical, each.copy.digest), review_subject(each.copy), each.data)
 
 
-def _copy(project: Project, profile: Profile, source: Digest, applied: Applied) -> Copy:
+def _copy(project: Project, profile: Profile, source: Digest, judged: Judged) -> Copy:
+    applied = judged.applied
     return Copy(
         project=project.name,
         source=source,
@@ -253,8 +242,8 @@ def _copy(project: Project, profile: Profile, source: Digest, applied: Applied) 
         reasons=(),
         findings=(),
         subject=applied.subject,
-        digest=Digest.of(applied.data),
-        size_bytes=len(applied.data),
+        digest=Digest.of(judged.data),
+        size_bytes=len(judged.data),
         study_uid=applied.study_uid,
         series_uid=applied.series_uid,
         sop_uid=applied.sop_uid,

@@ -1,7 +1,8 @@
 """scrub: de-identified copies of the files of a folder, without a room.
 
 The same engine and the same independent verifier as `deidentify`; only what passes is written. There is no catalog, no log and
-nobody to review: what needs eyes is counted and left out.
+nobody to review: what needs eyes is counted and left out. Files are looked at one by one: text in the pixels of a scanner's
+series, which `deidentify` reads in samples, is not looked for, and the findings say so (`pixels-not-read`).
 """
 
 from collections import Counter, deque
@@ -12,11 +13,11 @@ from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 
+from filmroom.deid import ocr, verify
 from filmroom.deid import profile as profiles
-from filmroom.deid import verify
-from filmroom.deid.apply import NotApplied, apply
+from filmroom.deid.apply import NotApplied
+from filmroom.deid.judge import judge
 from filmroom.deid.pseudonym import Pseudonyms
-from filmroom.errors import Unreadable
 from filmroom.flow.deidentify import in_words
 from filmroom.ids import Digest
 from filmroom.ingest import sources
@@ -117,21 +118,15 @@ def copy_of(content: bytes | Path, profile: str, key: bytes) -> Made:
     what = kind(data)
     if what != "dicom":
         return Made(Outcome.REFUSED, reasons=(Reason(f"not-dicom:{what}", "only DICOM objects are de-identified"),))
-    chosen, pseudonyms = _loaded(profile, key)
-    applied = apply(data, chosen, pseudonyms)
-    if isinstance(applied, NotApplied):
-        return Made(Outcome.REFUSED, reasons=applied.reasons)
-    try:
-        verdict = verify.verify(applied.data, verify.identifiers(data), chosen)
-    except Unreadable as error:
-        return Made(Outcome.REFUSED, reasons=(Reason(error.code, error.what),))
-    name = f"{applied.sop_uid}.dcm"
-    match verdict:
-        case verify.Passed():
-            return Made(Outcome.CLEAN, name, applied.data, findings=verdict.findings)
-        case verify.Residue(needs_eyes_only=eyes):
-            outcome = Outcome.REVIEW if eyes else Outcome.REFUSED
-            return Made(outcome, reasons=in_words(verdict.findings), findings=verdict.findings)
+    judged = judge(data, *_loaded(profile, key), ocr.readers())
+    if isinstance(judged, NotApplied):
+        return Made(Outcome.REFUSED, reasons=judged.reasons)
+    match judged.verdict:
+        case verify.Passed() as passed:
+            return Made(Outcome.CLEAN, f"{judged.applied.sop_uid}.dcm", judged.data, findings=passed.findings)
+        case verify.Residue() as residue:
+            outcome = Outcome.REVIEW if residue.needs_eyes_only else Outcome.REFUSED
+            return Made(outcome, reasons=in_words(residue.findings), findings=residue.findings)
 
 
 def _made(

@@ -56,6 +56,8 @@ class Environment(BaseSettings):
     """Access key for the vault only."""
     vault_s3_secret_key: SecretStr = SecretStr("")
     """Secret key that goes with it."""
+    read_pixels: bool = True
+    """Whether text in pixels is read, where the extra `[ocr]` is installed; if not, people have to look for it."""
 
     def s3_keys(self, zone: Zone | None) -> tuple[str, str]:
         """Return the access and secret key for a zone's store, its own where it has its own."""

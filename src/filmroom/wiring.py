@@ -208,7 +208,7 @@ def open_room(
         progress=progress or SilentProgress(),
         spools=FileSpools(entropy),
         quiet=timedelta(seconds=file.quiet_seconds),
-        readers=ocr.readers(),
+        readers=ocr.readers() if environment.read_pixels else None,
     )
     return Room(ports, lambda location: _objects(folder, location, None, environment), folder)
 

@@ -20,6 +20,8 @@ PLANTED_NAMES = ("Qvistgaard", "Zebulon", "Wojtyla", "Öztürk", "Nakashimada")
 PLANTED_IDS = ("MRN-7719204", "MRN-4482913", "MRN-9035577", "MRN-1190246", "MRN-6627318")
 PLANTED_PLACES = ("St. Polycarp Infirmary", "Dr. Mbeki-Lindqvist")
 
+os.environ.setdefault("FILMROOM_READ_PIXELS", "false")  # a second an image; tests/flow reads some
+
 _PRINTED: list[tuple[str, str]] = []
 # These answer with what the clinical zone holds, because somebody who may asked for it.
 _CLINICAL_ANSWERS = ("query", "trace", "batches show", "quarantine")

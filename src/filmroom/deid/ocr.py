@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PACKAGE = "rapidocr-onnxruntime"
 USUAL, LARGE = 736, 900
 """Shorter sides in pixels that text of 8 to 26 pixels is read at: what the models were made for, and another."""
+_LARGER = 4
 
 
 def is_installed() -> bool:
@@ -32,7 +33,10 @@ def readers() -> Readers | None:
 
 
 class Reader:
-    """Reads text after scaling a picture up until its shorter side has `side` pixels. Loads its models when first used."""
+    """Reads text after making a picture larger until its shorter side has `side` pixels, but no more than four times.
+
+    Loads its models when first used.
+    """
 
     def __init__(self, side: int) -> None:
         self._side = side
@@ -41,16 +45,17 @@ class Reader:
     def read(self, picture: NDArray[np.uint8]) -> tuple[Line, ...]:
         """Return what looks like lines of text in a grey picture (rows, columns), also what could hardly be read."""
         if self._engine is None:
-            self._engine = _engine(self._side)
+            self._engine = _engine()
+        self._engine.text_det.limit_side_len = min(self._side, _LARGER * min(picture.shape))
         found, _ = self._engine(picture, use_cls=False)
         return tuple(_line(corners, str(text), float(confidence)) for corners, text, confidence in found or ())
 
 
-def _engine(side: int) -> "RapidOCR":
+def _engine() -> "RapidOCR":
     from rapidocr_onnxruntime import RapidOCR
 
     # one thread: work is spread over processes, and sums come out in the same order
-    return RapidOCR(det_limit_side_len=side, text_score=0.0, intra_op_num_threads=1, inter_op_num_threads=1)
+    return RapidOCR(text_score=0.0, intra_op_num_threads=1, inter_op_num_threads=1)
 
 
 def _line(corners: list[list[float]], text: str, confidence: float) -> Line:

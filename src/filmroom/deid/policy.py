@@ -168,7 +168,7 @@ def old_ages(age: str, born: str, seen: str) -> frozenset[str]:
 
 
 def stamp(copy: Dataset, profile: Profile, sop_class: str) -> None:
-    """Write what was done (PS3.15 E.1.1). Burned In Annotation stays what the sender said: no pixel was read."""
+    """Write what was done (PS3.15 E.1.1). Burned In Annotation stays what the sender said: no pixel was read for it."""
     copy.PatientIdentityRemoved = "YES"
     copy.DeidentificationMethod = [METHOD, *method(profile)]
     items = []

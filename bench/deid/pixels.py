@@ -1,0 +1,58 @@
+"""Whether burned-in text is still to be seen, and whether anything else in the picture changed; by pixels, not by reading."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.deid.key import Burned
+
+Frames = Sequence[NDArray[np.generic]]
+
+HIDDEN_SHARE = 0.8
+"""Of the ink, in every frame that shows it: then the text counts as hidden."""
+
+_MARGIN = 16  # pixels around a box that may be blanked with it
+_QUARTER = 0.25  # of the text's contrast: a smaller change leaves it readable
+_SAME = 0.01  # of a picture may change outside of the boxes
+
+
+def is_hidden(burned: Burned, before: Frames, after: Frames) -> bool:
+    """Say whether a text is gone from every frame. Frames of another number or size show nothing of it."""
+    if len(before) != len(after) or before[0].shape != after[0].shape:
+        return False
+    return all(_ink_changed(burned, before[number], after[number]) >= HIDDEN_SHARE for number in burned.frames)
+
+
+def is_kept(boxes: Iterable[Burned], before: Frames | None, after: Frames | None) -> bool:
+    """Say whether the pictures are the same, what is in or close around the boxes aside."""
+    if before is None or after is None or len(before) != len(after):
+        return False
+    found = list(boxes)
+    return all(
+        one.shape == other.shape and _changed(number, found, one, other) <= (_SAME if found else 0)
+        for number, (one, other) in enumerate(zip(before, after, strict=True))
+    )
+
+
+def _ink_changed(burned: Burned, before: NDArray[np.generic], after: NDArray[np.generic]) -> float:
+    top, left, bottom, right = burned.box
+    old, new = (_grey(frame)[top:bottom, left:right].reshape(-1) for frame in (before, after))
+    ink = np.zeros(old.shape, dtype=bool)
+    ink[list(burned.ink)] = True
+    contrast = abs(float(np.median(old[ink])) - float(np.median(old[~ink])))
+    if contrast == 0:
+        return 1.0  # nothing to be seen in the first place
+    return float(np.mean(np.abs(new[ink] - old[ink]) > _QUARTER * contrast))
+
+
+def _changed(number: int, boxes: list[Burned], before: NDArray[np.generic], after: NDArray[np.generic]) -> float:
+    differs = _grey(before) != _grey(after)
+    for burned in boxes:
+        top, left, bottom, right = burned.box
+        differs[max(top - _MARGIN, 0) : bottom + _MARGIN, max(left - _MARGIN, 0) : right + _MARGIN] = False
+    return float(np.mean(differs))
+
+
+def _grey(frame: NDArray[np.generic]) -> NDArray[np.float64]:
+    return frame.astype(np.float64).mean(axis=2) if frame.ndim == 3 else frame.astype(np.float64)

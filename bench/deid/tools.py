@@ -1,0 +1,111 @@
+"""Runs filmroom and its peers over a planted folder, each with its own defaults, and says what came of every file."""
+
+import json
+import os
+import subprocess
+import time
+import venv
+from pathlib import Path
+
+from bench.deid.output import REFUSED, REVIEW, Output
+from filmroom.flow.deidentify import review_name, review_subject
+from filmroom.flow.sealed import SealedZone, project_subject
+from filmroom.ids import Digest, Zone
+from filmroom.records import CopyState
+from filmroom.wiring import init, open_room
+
+PEERS = {"dicom-anonymizer": "dicom-anonymizer==2.1.0", "dicognito": "dicognito==0.19.0"}
+_PROJECT = "ruler"
+
+
+def filmroom(planted: Path, work: Path) -> Output:
+    """Import the folder into a new room, de-identify it, and write out what reached the research zone.
+
+    `work/review` gets the copies that wait for eyes. `cpu` is that of de-identification: writing, sealing and verifying
+    are in it, import is not.
+    """
+    (work / "review").mkdir(parents=True)
+    (work / "released").mkdir()
+    init(work / "room")
+    sources = {Digest.of(path.read_bytes()): str(path.relative_to(planted)) for path in sorted(planted.rglob("*.dcm"))}
+    released: dict[str, Path] = {}
+    waiting: dict[str, Path] = {}
+    said: dict[str, str] = {}
+    why: dict[str, str] = {}
+    with open_room(work / "room") as room:
+        room.receive([planted], "ruler")
+        room.project(_PROJECT, purpose="to be measured", profile="research")
+        start = time.process_time()
+        room.deidentify(_PROJECT)
+        cpu = time.process_time() - start
+        for case in room.quarantine():
+            name = sources[case.digest]
+            said[name], why[name] = REFUSED, ", ".join(reason.code for reason in case.reasons)
+        ports = room.serve("ruler")
+        clinical, research = SealedZone(ports, Zone.CLINICAL), SealedZone(ports, Zone.RESEARCH)
+        with ports.catalog.read() as tx:
+            copies = tx.copies.all(project=_PROJECT)
+        for copy in copies:
+            name = sources[copy.source]
+            why[name] = ", ".join(sorted({reason.code for reason in copy.reasons}))
+            if copy.state is CopyState.CLEAN and copy.digest:
+                data = research.get(research.name_of(copy.digest), project_subject(copy.project, copy.subject))
+                released[name] = _put(data, work / "released" / f"{copy.sop_uid}.dcm")
+            elif copy.state is CopyState.REVIEW and copy.digest:
+                data = clinical.get(review_name(clinical, copy.digest), review_subject(copy))
+                waiting[name] = _put(data, work / "review" / f"{copy.sop_uid}.dcm")
+                said[name] = REVIEW
+            else:
+                said[name] = REFUSED
+    return Output(
+        tool="filmroom", folder=work / "released", released=released, said=said, why=why, waiting=waiting, cpu=cpu
+    )
+
+
+def waiting(output: Output) -> Output:
+    """Return filmroom's output with the copies that wait for eyes as the released ones: eyes look at pixels, not headers."""
+    others = dict.fromkeys([*output.released, *output.said], REFUSED)
+    folder = output.folder.with_name("review")
+    return Output(tool=f"{output.tool}, in review", folder=folder, released=output.waiting, said=others)
+
+
+def peer(tool: str, planted: Path, work: Path) -> Output | None:
+    """Run another tool in an environment of its own; None where it cannot be installed."""
+    python = _environment(tool)
+    if python is None:
+        return None
+    script = Path(__file__).with_name("peer.py")
+    command = [str(python), str(script), tool, str(planted), str(work)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=work.parent, env=_bare())
+    told = json.loads(result.stdout.splitlines()[-1])
+    return Output(
+        tool=tool,
+        folder=work,
+        released={name: Path(path) for name, path in told["released"].items()},
+        said=dict.fromkeys(told["failed"], REFUSED),
+        why=told["failed"],
+        cpu=told["cpu"],
+    )
+
+
+def _environment(tool: str) -> Path | None:
+    """Return the Python of the tool's environment below `build/`, made when it is not there; None without a network."""
+    folder = Path(__file__).resolve().parents[2] / "build" / "peers" / tool
+    python = folder / "bin" / "python"
+    if (folder / ".installed").exists():
+        return python
+    venv.create(folder, with_pip=True, clear=True)
+    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", PEERS[tool]]
+    if subprocess.run(install, capture_output=True, check=False, env=_bare()).returncode:
+        return None
+    (folder / ".installed").touch()
+    return python
+
+
+def _bare() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+
+def _put(data: bytes, path: Path) -> Path:
+    path.write_bytes(data)
+    return path

@@ -1,0 +1,99 @@
+"""Planted identifiers through filmroom, dicom-anonymizer and dicognito: what is left, what is missing, and how fast.
+
+`python -m bench deid` plants real files (FILMROOM_BENCH_CORPUS, or `../shared/corpus`, or what pydicom ships), runs every
+tool over the same folder with its own defaults, and scores each. `python -m bench.deid` plants a folder to keep, and scores
+what any other tool made of it.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from bench.deid import compat, strict, tools, views
+from bench.deid.burned import NORMAL
+from bench.deid.key import HIDDEN, AnswerKey
+from bench.deid.output import Output
+from bench.deid.plant import plant
+from bench.deid.strict import KEPT_ACTIONS, Strict
+from bench.deid.views import Shown
+from bench.figures import Figure, compared
+
+COUNT = int(os.environ.get("FILMROOM_BENCH_PLANTED", "200"))
+SEED = 1
+
+
+def run(work: Path) -> Iterator[Figure]:
+    folder = work / "planted"
+    folder.mkdir()
+    key = plant(folder, COUNT, SEED)
+    kinds = len({each.place for each in key.plants})
+    yield Figure(what="planted identifiers", value=len(key.plants), unit="plants", note=f"{kinds} kinds of place")
+    sources = shown(key, folder)
+    room = tools.filmroom(folder, work / "room")
+    yield from _figures(key, room, sources)
+    yield from _figures(key, tools.waiting(room), sources)
+    scrubbed = tools.filmroom_scrub(folder, work / "scrub")
+    yield from _figures(key, scrubbed, sources)
+    verified = _speed(scrubbed.tool, scrubbed.cpu, key)
+    plain = _speed("filmroom without its verifier", tools.copy_only(folder, work / "copies"), key)
+    yield verified
+    yield plain
+    for tool in tools.PEERS:
+        output = tools.peer(tool, folder, work / tool)
+        if output is None:
+            yield Figure(what=tool, value=0, unit="", note="not there: it could not be installed")
+            continue
+        yield from _figures(key, output, sources)
+        peer = _speed(output.tool, output.cpu, key)
+        yield peer
+        yield from (compared(each.what, each.value, each.unit, peer) for each in (verified, plain))
+
+
+def shown(key: AnswerKey, folder: Path) -> dict[str, Shown]:
+    """Return what the planted files show, by name."""
+    return {file.file: views.show(folder / file.file, file.file) for file in key.files}
+
+
+def figures(key: AnswerKey, output: Output, sources: Mapping[str, Shown]) -> tuple[list[Figure], Strict]:
+    """Return the figures of one output folder, and the leaks and over-scrubs that they count."""
+    found = strict.score(key, output, sources)
+    states = ", ".join(f"{count} {state}" for state, count in sorted(found.states.items()))
+    judged = found.planted - found.kept_back
+    actions = compat.score(key, output, sources, only_released=True)
+    kept = sum(found.tally.total[action] for action in KEPT_ACTIONS)
+    return [
+        Figure(what=f"{output.tool}: files released", value=len(output.released), unit="files", note=states),
+        Figure(what="  planted identifiers left in them", value=len(found.leaks), unit="leaks", note=f"of {judged}"),
+        Figure(what="  other dates and UIDs of the source left", value=len(found.others), unit="leaks"),
+        Figure(what="  files gone without a word", value=len(found.silent), unit="files"),
+        *_burned(key, output, found),
+        Figure(what="  over-scrubs", value=found.over_scrubbed, unit="attributes", note=f"of {kept}"),
+        Figure(what="  kept of what the profile keeps", value=found.tally.share(*KEPT_ACTIONS), unit="%"),
+        Figure(what="  strict actions, all right", value=found.tally.share(), unit="%"),
+        Figure(what="  MIDI-B actions on released files", value=actions.share(), unit="%"),
+        Figure(what="  MIDI-B actions on all files", value=compat.score(key, output, sources).share(), unit="%"),
+    ], found
+
+
+def _figures(key: AnswerKey, output: Output, sources: Mapping[str, Shown]) -> Iterator[Figure]:
+    listed, found = figures(key, output, sources)
+    yield from listed
+    for leak, count in Counter(leak.place for leak in found.leaks).most_common(5):
+        yield Figure(what=f"    left most often: {leak}", value=count, unit="leaks")
+
+
+def _burned(key: AnswerKey, output: Output, found: Strict) -> Iterator[Figure]:
+    """Yield what became of texts in pixels, at normal and at low contrast."""
+    burned = [each for each in key.plants if each.action == HIDDEN and each.burned]
+    for title, bands in (("normal", NORMAL), ("low", frozenset({"low"}))):
+        planted = [each for each in burned if each.burned and each.burned.contrast in bands]
+        back = sum(output.state(each.file) not in ("released", "") for each in planted)
+        hidden = sum(found.hidden[band] for band in bands)
+        seen = sum(contrast in bands for contrast, _ in found.visible)
+        note = f"of {len(planted)}: {hidden} hidden, {back} in files kept back"
+        yield Figure(what=f"  texts of {title} contrast to be seen", value=seen, unit="texts", note=note)
+
+
+def _speed(what: str, cpu: float, key: AnswerKey) -> Figure:
+    return Figure(what=f"{what}: rate", value=len(key.files) / cpu if cpu else 0.0, unit="files/CPU s")

@@ -121,7 +121,7 @@ def _value(contrast: str, area: NDArray[np.generic], picture: _Picture) -> int:
         level = 0.0 if contrast == "black" and background > _LOW else 1.0
     if contrast == "over":
         return picture.most
-    return int(min(max(picture.low + level * span, 0 if picture.low >= 0 else picture.low), picture.most))
+    return int(min(max(picture.low + level * span, min(0, picture.low)), picture.most))
 
 
 def _render(text: str, size: int) -> NDArray[np.bool_]:

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-import numpy as np
 from pydicom.dataset import Dataset
 
 from bench.deid.key import EQUAL, HIDDEN, PRESENT, REMOVED, WORDS, AnswerKey, FileKey, Plant
@@ -18,7 +17,9 @@ from bench.deid.pixels import is_hidden
 from bench.deid.tally import Tally
 from bench.deid.views import Shown, frames, show
 
-STOPWORDS = frozenset("a an and are as at be by for from in is it no not of on or so than that the then to was with".split())
+STOPWORDS = frozenset(
+    "a an and are as at be by for from in is it no not of on or so than that the then to was with".split()
+)
 _PASSED_BY_ABSENCE = frozenset({"text_removed", "date_shifted", "uid_changed", "pixels_hidden"})
 _TOP = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
 
@@ -35,7 +36,9 @@ class Check:
 def score(key: AnswerKey, output: Output, planted: Mapping[str, Shown], only_released: bool = False) -> Tally:
     """Return how many actions were right, over all files or over those that the tool released."""
     tally = Tally()
-    shown = {file.file: show(output.released[file.file], file.file) for file in key.files if file.file in output.released}
+    shown = {
+        file.file: show(output.released[file.file], file.file) for file in key.files if file.file in output.released
+    }
     uids, patients = _maps(key, shown)
     for file in key.files:
         copy = shown.get(file.file)

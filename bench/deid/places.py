@@ -78,7 +78,7 @@ _TEXTS: dict[str, tuple[str, ...]] = {
     "PerformedProcedureStepID": ("{other}",),
     "ManufacturerModelName": ("Scanner {last}",),
     "SoftwareVersions": ("for {mrn}",),
-    "StationName": ("{WORD}",),
+    "StationName": ("CT{mrn}",),
     "DeviceSerialNumber": ("{mrn}",),
     "RetrieveURL": ("https://pacs.example/{mrn}/{word}",),
     "TextString": ("{name}",),
@@ -328,8 +328,8 @@ def _reference(bed: Bed) -> None:
 
 def _uid_in_text(bed: Bed) -> None:
     uid = str(bed.dataset.SOPInstanceUID)
-    bed.dataset.ImageComments = f"copy of {uid}"
-    bed.note("uid:in a text", "ImageComments", uid, (uid,), action=CHANGED)
+    bed.dataset.VisitComments = f"copy of {uid}"
+    bed.note("uid:in a text", "VisitComments", uid, (uid,), action=CHANGED)
 
 
 # -- around the pixels ---------------------------------------------------------------------------------------------
@@ -341,7 +341,13 @@ def is_native(dataset: Dataset, syntaxes: frozenset[str] = NATIVE) -> bool:
 
 def _has_free_bits(dataset: Dataset) -> bool:
     allocated, stored, signed = (dataset.get(each) for each in ("BitsAllocated", "BitsStored", "PixelRepresentation"))
-    return is_native(dataset, LITTLE) and allocated == 16 and stored in range(8, 16) and not signed and len(dataset.PixelData) > 1024
+    return (
+        is_native(dataset, LITTLE)
+        and allocated == 16
+        and stored in range(8, 16)
+        and not signed
+        and len(dataset.PixelData) > 1024
+    )
 
 
 def _high_bits(bed: Bed) -> None:
@@ -440,8 +446,16 @@ _ODD = [
     Place("uid:in a text", _uid_in_text),
     Place("pixels:unused bits", _high_bits, _has_free_bits),
     Place("pixels:behind the image", _tail, is_native),
-    Place("pixels:JPEG comment", _segment("pixels:JPEG comment", 0xFE, "made for {word}"), _has_frames("4.5", "4.7", "4.8")),
-    Place("pixels:JPEG application data", _segment("pixels:JPEG application data", 0xE1, "Exif {word} {mrn}"), _has_frames("4.5", "4.7", "4.8")),
+    Place(
+        "pixels:JPEG comment",
+        _segment("pixels:JPEG comment", 0xFE, "made for {word}"),
+        _has_frames("4.5", "4.7", "4.8"),
+    ),
+    Place(
+        "pixels:JPEG application data",
+        _segment("pixels:JPEG application data", 0xE1, "Exif {word} {mrn}"),
+        _has_frames("4.5", "4.7", "4.8"),
+    ),
     Place("pixels:JPEG 2000 comment", _codestream_comment, _has_frames("4.9")),
     Place("pixels:behind a frame", _frame_tail, _has_frames("4.", "5")),
 ]

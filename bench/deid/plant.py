@@ -36,7 +36,9 @@ _BENIGN = tuple(
 |WB PET CTAC|Thorax^01_LungLowDose (Adult)|Recon 3: LUNG|AbdPelvis 5.0 B40f|KEY IMAGES|Fleischner follow-up
 |Bosniak II cyst|Le Fort II fracture|Schmorl node L4|Salter-Harris II|Chiari malformation|Ewing sarcoma
 |Wilson disease liver|Crohn enterography|Meckel scan|Neck^NeckRoutine (Adult)|MAMMO SCREENING BILAT TOMO
-|4.6 COLONOSCOPY (ACRIN)|Harris-Benedict|ep2d_diff_mddw_20_p2|P4^P101^S108^I0, Gated, 0.0%""".replace("\n", "").split("|")
+|4.6 COLONOSCOPY (ACRIN)|Harris-Benedict|ep2d_diff_mddw_20_p2|P4^P101^S108^I0, Gated, 0.0%""".replace("\n", "").split(
+        "|"
+    )
 )
 _ISSUERS = ("IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence")
 _DESCRIBING = ("StudyDescription", "SeriesDescription", "ProtocolName")
@@ -80,15 +82,14 @@ def _make(
     seen = person.study_date(visit) if visit < 4 else person.study_date(3) + timedelta(days=31 * visit)
     bed = Bed(dataset, person, words, rng, file=name, seen=seen)
     _identify(bed, number, visit)
-    benign = _benign(bed)
-    taken = set(benign)
+    taken = set(_benign(bed))
+    if burned.fits(dataset) and rng.random() < _BURNED:
+        burned.burn(bed)
     every = [place for place in places.every() if place.needs(dataset)]
     rng.shuffle(every)
     for place in [each for each in every if not each.seldom or rng.random() < _SELDOM][:_PER_FILE]:
         if place.name.removeprefix("text:") not in taken:
             place.plant(bed)
-    if burned.fits(dataset) and rng.random() < _BURNED:
-        burned.burn(bed)
     try:
         stream = BytesIO()
         dataset.save_as(stream, enforce_file_format=True)
@@ -141,7 +142,9 @@ def _identify(bed: Bed, number: int, visit: int) -> None:
 def _write_charset(bed: Bed) -> None:
     """Let the file have its patient's character set where its other texts fit into that, else Unicode."""
     dataset, wanted = bed.dataset, bed.patient.charset
-    texts = " ".join(element.text for _, element in views.flat(dataset) if element.vr in ("PN", "LO", "SH", "LT", "ST", "UT", "UC"))
+    texts = " ".join(
+        element.text for _, element in views.flat(dataset) if element.vr in ("PN", "LO", "SH", "LT", "ST", "UT", "UC")
+    )
     try:
         texts.encode(CODECS[wanted])
     except UnicodeEncodeError:
@@ -196,7 +199,7 @@ def _kept(
     dataset: Dataset, rules: Mapping[int, Rule], planted: set[str], benign: Mapping[str, str], at: str = ""
 ) -> Iterator[Kept]:
     """Yield what the profile says a copy has of this data set: of sequences that it keeps, the first item."""
-    for tag in dataset.keys():
+    for tag in sorted(dataset.keys()):
         rule, element = rules.get(int(tag)), dataset[tag]
         if rule is None or element.is_empty or element.keyword == "PixelData":
             continue
@@ -216,10 +219,12 @@ def _kept(
 
 
 def _stays(rule: Rule, vr: str, text: str) -> bool:
-    """Say whether the profile keeps the value as it is: no UID that the standard does not define, no age above 89."""
+    """Say whether the profile keeps a value as it is: no UID that the standard does not define, no age above 89."""
     if rule.action is Action.AGE:
         return text[:3] <= f"{_OLDEST:03}"
-    return rule.action is Action.KEEP and vr not in ("OB", "OW", "SQ") and (vr != "UI" or text in UID_dictionary)
+    if vr in ("OB", "OW", "SQ") or (vr == "UI" and text not in UID_dictionary):
+        return False
+    return rule.action in (Action.KEEP, Action.RETAIN)
 
 
 def _pixels(bed: Bed) -> str:

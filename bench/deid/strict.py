@@ -11,13 +11,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from bench.deid.key import CHANGED, EQUAL, HIDDEN, MOVED, PRESENT, REMOVED, SHIFTED, WORDS, AnswerKey, FileKey, Kept, Plant
+from bench.deid.key import (
+    CHANGED,
+    MOVED,
+    PRESENT,
+    REMOVED,
+    SHIFTED,
+    WORDS,
+    AnswerKey,
+    FileKey,
+    Kept,
+    Plant,
+)
 from bench.deid.output import Output
 from bench.deid.pixels import is_hidden, is_kept
 from bench.deid.tally import Tally
 from bench.deid.views import Patterns, Shown, fold, frames, show
 
-MOVED_PLACE = "moved elsewhere"
+MOVED_PLACE = "another patient's"
 KEPT_ACTIONS = ("text_retained", "tag_retained", "interval_preserved")
 """The actions whose failures are over-scrubs, pixels aside."""
 
@@ -93,15 +104,19 @@ class _Search:
         texts = {(form, plant.charset) for plant in key.plants for form in plant.forms}
         texts |= {(uid, "") for file in key.files for uid in file.uids.values() if len(uid) >= _SHORTEST_UID}
         self._texts = sorted(texts)
+        self.of_patient: dict[int, set[str]] = defaultdict(set)
+        patients = {file.file: file.patient for file in key.files}
+        for plant in key.plants:
+            self.of_patient[patients[plant.file]].update(plant.forms)
+        for file in key.files:
+            self.of_patient[file.patient].update(file.uids.values())
         self._patterns = Patterns(self._texts)
 
     def found(self, copy: Shown) -> set[str]:
         return {self._texts[number][0] for number in copy.found(self._patterns)}
 
 
-def _judge(
-    file: FileKey, plants: list[Plant], copy: Shown, source: Shown, search: _Search, result: Strict
-) -> None:
+def _judge(file: FileKey, plants: list[Plant], copy: Shown, source: Shown, search: _Search, result: Strict) -> None:
     tally, found = result.tally, search.found(copy)
     leaked = _leaked(plants, copy, found)
     for plant in plants:
@@ -118,7 +133,7 @@ def _judge(
             tally.count("uid_changed", uid not in found, file.file, path)
             if uid in found:
                 result.others.append(Leak("uid", file.file, path))
-    for _ in found - known - set(file.uids.values()):
+    for _ in found - known - set(file.uids.values()) - search.of_patient[file.patient]:
         result.leaks.append(Leak(MOVED_PLACE, file.file, ""))
     places = {plant.attribute: plant.place for plant in plants if plant.action == SHIFTED}
     for path, day in file.dates.items():

@@ -8,11 +8,15 @@ import venv
 from pathlib import Path
 
 from bench.deid.output import REFUSED, REVIEW, Output
+from filmroom.deid import profile as profiles
+from filmroom.deid.apply import Applied, apply
+from filmroom.deid.pseudonym import Pseudonyms
 from filmroom.flow.deidentify import review_name, review_subject
+from filmroom.flow.scrub import Outcome
 from filmroom.flow.sealed import SealedZone, project_subject
 from filmroom.ids import Digest, Zone
 from filmroom.records import CopyState
-from filmroom.wiring import init, open_room
+from filmroom.wiring import init, open_room, scrub
 
 PEERS = {"dicom-anonymizer": "dicom-anonymizer==2.1.0", "dicognito": "dicognito==0.19.0"}
 _PROJECT = "ruler"
@@ -60,6 +64,36 @@ def filmroom(planted: Path, work: Path) -> Output:
     return Output(
         tool="filmroom", folder=work / "released", released=released, said=said, why=why, waiting=waiting, cpu=cpu
     )
+
+
+def filmroom_scrub(planted: Path, work: Path) -> Output:
+    """De-identify the folder without a room, as `filmroom scrub` does: read, copy, verify, write."""
+    work.mkdir(parents=True)
+    start = time.process_time()
+    done = scrub(planted, str(work / "out"))
+    cpu = time.process_time() - start
+    states = {Outcome.REVIEW: REVIEW, Outcome.REFUSED: REFUSED}
+    rows = {row.source.partition("/")[2]: row for row in done.rows}
+    return Output(
+        tool="filmroom scrub",
+        folder=work / "out",
+        released={name: work / "out" / row.output for name, row in rows.items() if row.outcome is Outcome.CLEAN},
+        said={name: states[row.outcome] for name, row in rows.items() if row.outcome in states},
+        why={name: ", ".join(sorted({each.code for each in row.reasons})) for name, row in rows.items()},
+        cpu=cpu,
+    )
+
+
+def copy_only(planted: Path, work: Path) -> float:
+    """Return the seconds of processor time that reading, copying and writing take without looking again, as peers do."""
+    work.mkdir(parents=True)
+    profile, pseudonyms = profiles.load(profiles.DEFAULT), Pseudonyms(bytes(32))
+    start = time.process_time()
+    for path in sorted(planted.rglob("*.dcm")):
+        copy = apply(path.read_bytes(), profile, pseudonyms)
+        if isinstance(copy, Applied):
+            (work / f"{copy.sop_uid}.dcm").write_bytes(copy.data)
+    return time.process_time() - start
 
 
 def waiting(output: Output) -> Output:

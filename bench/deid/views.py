@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -23,8 +24,11 @@ from filmroom.errors import Unreadable
 SHORTEST = 5
 """In bytes: what is shorter turns up in pixels by chance, and is looked for in its own attribute only."""
 
-_TRIPLES = 6
-_LONG_NUMBER = 8
+_RUNS = 6
+_LENGTHS = (SHORTEST, 12)  # words of an image can look like digits in UTF-16: then three are not enough
+_BITS = 24
+_MASK, _FACTOR = (1 << _BITS) - 1, 0x9E3779  # any odd number that spreads bytes over the bits
+_LONG_NUMBER = 9
 _BETWEEN = bytes(8)
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _BYTES = frozenset("OB OW OF OD OL OV UN".split())
@@ -69,18 +73,21 @@ class Patterns:
         coded = [(number, form) for number, pair in enumerate(texts) for form in _encoded(*pair)]
         self._numbers = [number for number, _ in coded]
         self._forms = [form for _, form in coded]
-        self._triples = np.array([_triples(form) for form in self._forms], dtype=np.int64).reshape(-1, _TRIPLES)
-        self._has = np.zeros(1 << 24, dtype=bool)
+        self._runs = {length: _runs(self._forms, length) for length in _LENGTHS}
+        self._has = np.zeros((1 << _BITS) + 1, dtype=bool)
+        self._has[-1] = True  # of forms that are shorter than a run
 
     def found_in(self, view: bytes) -> set[int]:
-        """Return the numbers of the texts in it: those of which it has some triples of bytes are worth a search."""
-        if len(view) < SHORTEST or not self._forms:
-            return set()
-        read = np.frombuffer(view, dtype=np.uint8).astype(np.int64)
-        triples = read[:-2] | read[1:-1] << 8 | read[2:] << 16
-        self._has[triples] = True
-        likely = np.flatnonzero(self._has[self._triples].all(axis=1))
-        self._has[triples] = False
+        """Return the numbers of the texts in it: those of which it has some short runs of bytes are worth a search."""
+        likely = np.arange(len(self._forms))
+        for length, runs in self._runs.items():
+            if len(view) < length or not len(likely):
+                continue
+            read = np.frombuffer(view, dtype=np.uint8)
+            there = _hashes([read[at : len(read) - length + 1 + at].astype(np.int64) for at in range(length)])
+            self._has[there] = True
+            likely = likely[self._has[runs[likely]].all(axis=1)]
+            self._has[there] = False
         return {self._numbers[at] for at in likely if _is_in(self._forms[at], view)}
 
 
@@ -149,22 +156,35 @@ def frames(dataset: Dataset) -> list[NDArray[np.generic]] | None:
 
 def _is_in(form: bytes, view: bytes) -> bool:
     """Say whether bytes are in a view; digits only where no digit touches them, as long numbers hold any short one."""
-    if not form.isdigit():
+    if form not in view or not form.isdigit():
         return form in view
     return re.search(rb"(?<!\d)" + form + rb"(?!\d)", view) is not None
 
 
-def _triples(form: bytes) -> list[int]:
-    """Return some triples of neighbouring bytes, spread over the form: long UIDs differ in their ends only."""
-    starts = ((len(form) - 3) * number // (_TRIPLES - 1) for number in range(_TRIPLES))
-    return [int.from_bytes(form[start : start + 3], "little") for start in starts]
+def _runs(forms: Sequence[bytes], length: int) -> NDArray[np.int64]:
+    """Return the hashes of some runs of bytes of each form, spread over it: long UIDs differ in their ends only."""
+    hashes = np.full((len(forms), _RUNS), 1 << _BITS, dtype=np.int64)
+    for row, form in enumerate(forms):
+        if len(form) >= length:
+            starts = [(len(form) - length) * number // (_RUNS - 1) for number in range(_RUNS)]
+            hashes[row] = [_hashes([np.int64(form[start + at]) for at in range(length)]) for start in starts]
+    return hashes
+
+
+def _hashes(run: Sequence[Any]) -> Any:
+    """Return a hash of _BITS bits of each run of bytes; `run` are its first bytes, its second ones and so on."""
+    total = run[0]
+    for each in run[1:]:
+        total = (total * _FACTOR + each) & _MASK
+    return total
 
 
 def _encoded(text: str, charset: str) -> set[bytes]:
     """Return the bytes of a text and of what is left without accents, as lower-cased views would have them."""
     found = set()
     squeezed = "".join(filter(str.isalnum, fold(text)))
-    squeezed = text if squeezed.isdecimal() and (len(squeezed) < _LONG_NUMBER or text.count(".") > 1) else squeezed
+    if squeezed.isdecimal() and (len(squeezed) < _LONG_NUMBER or text.count(".") > 1):
+        squeezed = text  # a date, a short number or a UID: its digits alone can be anything
     for form in {text, text.casefold(), text.upper(), fold(text), squeezed}:
         for encoding in {*_ENCODINGS, charset or "ascii"}:
             coded = form.encode(encoding, "ignore").lower()

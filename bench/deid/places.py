@@ -205,7 +205,7 @@ def _preamble(bed: Bed) -> None:
 def _private(bed: Bed) -> None:
     creator, forms = bed.fill("{WORD} PRIVATE")
     block = bed.dataset.private_block(0x0009, creator, create=True)
-    bed.note("private:creator", "", creator, forms)
+    bed.note("private:creator", "(0009,0010)", creator, forms)
     for offset, vr, place, template in ((1, "LO", "text", "{word}"), (2, "UN", "unknown", "{name} {word}")):
         text, forms = bed.fill(template)
         block.add_new(offset, vr, _even(text.encode()) if vr == "UN" else text)
@@ -215,15 +215,16 @@ def _private(bed: Bed) -> None:
     bed.note("private:date", _path(block.get_tag(5)), born, (), action=SHIFTED)
     text, forms = bed.fill("{word} {native}")
     block.add_new(3, "OB", text.encode("utf-16-le"))
-    bed.note("private:utf-16", "", text, forms)
+    bed.note("private:utf-16", _path(block.get_tag(3)), text, forms)
     item = Dataset()
     inner = item.private_block(0x0009, creator, create=True)
     text, forms = bed.fill("{word}^In")
     inner.add_new(1, "PN", text)
     block.add_new(4, "SQ", Sequence([item]))
-    bed.note("private:name in sequence", "", text, forms)
-    block.add_new(6, "LO", f"see {bed.dataset.StudyInstanceUID}"[:64])
-    bed.note("private:uid", "", str(bed.dataset.StudyInstanceUID), (str(bed.dataset.StudyInstanceUID),), action=CHANGED)
+    bed.note("private:name in sequence", f"{_path(block.get_tag(4))}[0].(0009,1001)", text, forms)
+    study = str(bed.dataset.StudyInstanceUID)
+    block.add_new(6, "LO", study)
+    bed.note("private:uid", _path(block.get_tag(6)), study, (study,), action=CHANGED)
 
 
 def _private_nested(bed: Bed) -> None:

@@ -26,7 +26,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, STANDARD_VR
 
-from filmroom.deid import numbers, pixels, policy
+from filmroom.deid import kinds, numbers, pixels, policy
 from filmroom.deid.actions import Context
 from filmroom.deid.identifying import IDENTIFIERS, PLACES
 from filmroom.deid.policy import Applied
@@ -120,7 +120,7 @@ def _copy(data: bytes, profile: Profile, pseudonyms: Pseudonyms) -> Applied:
     top = {tag: (vr, value) for tag, vr, value in source if isinstance(value, bytes)}
     sop_class, modality, *uids = (_only(_first(top, tag)) for tag in _FACTS)
     plan = _plan(profile, sop_class)
-    if plan is None or walker.pixels is None or not modality or not all(uids):
+    if plan is None or walker.pixels is None or not kinds.is_plain(sop_class) or not modality or not all(uids):
         raise _NotPlain
     issuer, patient = (values.text(_raw(tag, top), walker.encodings) or "" for tag in _IDS)
     subject, days = policy.who(issuer, patient, uids[1], pseudonyms)

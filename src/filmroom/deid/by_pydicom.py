@@ -15,7 +15,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
-from filmroom.deid import pixels, policy
+from filmroom.deid import kinds, pixels, policy
 from filmroom.deid.actions import Context
 from filmroom.deid.identifying import IDENTIFIERS, PLACES
 from filmroom.deid.policy import UIDS, Applied, NotApplied
@@ -25,7 +25,7 @@ from filmroom.dicom import encode, parse, walk
 from filmroom.errors import Unreadable
 from filmroom.records import Reason
 
-_PIXEL_DATA = Tag("PixelData")
+_PIXEL_TAGS = frozenset(map(Tag, kinds.PIXELS))
 _TELLING = IDENTIFIERS | PLACES
 
 
@@ -52,10 +52,10 @@ def apply(data: bytes, profile: Profile, pseudonyms: Pseudonyms) -> Applied | No
     for keyword in policy.NAMED:
         if Tag(keyword) in profile.rules[sop_class]:
             setattr(copy, keyword, subject)
-    cleaned = pixels.clean(walk.raw_value(source.get_item(_PIXEL_DATA)), source, syntax)
+    copy.file_meta = _meta(syntax)
+    cleaned = _put_pixels(copy, source, sop_class, syntax)
     if isinstance(cleaned, Reason):
         return NotApplied(reasons=(cleaned,), subject=subject)
-    _put_pixels(copy, cleaned, source, syntax)
     policy.stamp(copy, profile, sop_class)
     try:
         output = encode.encode(copy)
@@ -69,7 +69,7 @@ def apply(data: bytes, profile: Profile, pseudonyms: Pseudonyms) -> Applied | No
         sop_uid=policy.text(copy, "SOPInstanceUID"),
         sop_class=sop_class,
         modality=policy.text(copy, "Modality"),
-        frames=int(copy.get("NumberOfFrames") or 1),
+        frames=int(copy.get("NumberOfFrames") or 1) if cleaned else 0,
         actions=policy.counted(cleaner.done, cleaned),
     )
 
@@ -86,10 +86,10 @@ class _Cleaner:
         copy = Dataset()
         for tag in sorted(source.keys()):
             rule = self.rules.get(int(tag))
-            if tag == _PIXEL_DATA and depth == 0:
+            if tag in _PIXEL_TAGS and depth == 0:
                 continue
             element = None
-            if rule is not None and tag != _PIXEL_DATA:
+            if rule is not None and tag not in _PIXEL_TAGS:
                 try:
                     element = self._element(rule, source, depth)
                 except walk.FAILURES:  # a value that breaks its VR is no value to keep
@@ -116,22 +116,47 @@ def _obstacles(source: Dataset, facts: Mapping[str, str], syntax: str, profile: 
     sop_class = facts["SOPClassUID"]
     if sop_class not in profile.rules:
         known = UID_dictionary.get(sop_class)
-        what = known[0] if known else "a SOP class that the standard does not know, or none"
-        reasons.append(
-            Reason("sop-class-not-supported", f"profile {profile.name} has no rules for {what}, so it stays inside")
-        )
+        what = known[0] if known else "a SOP class that is none of the standard's"
+        detail = f"profile {profile.name} has no rules for {what}, so it stays inside: {kinds.why_not(sop_class)}"
+        reasons.append(Reason("sop-class-not-supported", detail))
     for keyword in UIDS:
         if not facts[keyword]:
             reasons.append(Reason("uid-missing", f"{keyword} is missing"))
     if not facts["Modality"]:
         reasons.append(Reason("modality-missing", "Modality is missing"))
-    if _PIXEL_DATA not in source:
-        reasons.append(Reason("pixel-data-missing", "there is no Pixel Data"))
-    if syntax not in pixels.SYNTAXES:
+    reasons += _content_obstacles(source, sop_class, syntax)
+    return tuple(reasons)
+
+
+def _content_obstacles(source: Dataset, sop_class: str, syntax: str) -> list[Reason]:
+    reasons = []
+    is_image, carried = kinds.has_pixels(sop_class), _carried(source, sop_class)
+    if not carried:
+        what = "Pixel Data" if is_image else kinds.carries(sop_class)[0]
+        reasons.append(Reason("pixel-data-missing" if is_image else "content-missing", f"there is no {what}"))
+    if len(carried) > 1 or (not is_image and any(keyword in source for keyword in kinds.PIXELS)):
+        reasons.append(Reason("pixel-data-unexpected", "there is pixel data that an object of its class does not have"))
+    if syntax not in (pixels.SYNTAXES if carried in ([], ["PixelData"]) else pixels.NATIVE):
         reasons.append(
             Reason("transfer-syntax-not-supported", "the transfer syntax is none whose pixels can be cleaned")
         )
-    return tuple(reasons)
+    if kinds.shows_label(sop_class, _words(source, "ImageType"), policy.text(source, "SpecimenLabelInImage").upper()):
+        reasons.append(Reason("label-in-image", "it can show the label of a slide, on which the patient is named"))
+    return reasons
+
+
+def _carried(source: Dataset, sop_class: str) -> list[str]:
+    return [keyword for keyword in kinds.carries(sop_class) if keyword in source]
+
+
+def _words(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    """Return the components of a value as stripped text in upper case, () when they cannot be read."""
+    try:
+        value = dataset.get(keyword)
+    except walk.FAILURES:
+        return ()
+    parts = value if isinstance(value, MultiValue) else [] if value is None else [value]
+    return tuple(str(part).strip(" \0").upper() for part in parts)
 
 
 def _known(source: Dataset, retained: frozenset[str]) -> frozenset[str]:
@@ -160,16 +185,28 @@ def _decoded(holder: Dataset, raw: walk.Element) -> str:
     return " ".join(map(str, value)) if isinstance(value, MultiValue) else str(value)
 
 
-def _put_pixels(copy: Dataset, cleaned: pixels.Cleaned, source: Dataset, syntax: str) -> None:
+def _put_pixels(copy: Dataset, source: Dataset, sop_class: str, syntax: str) -> pixels.Cleaned | Reason | None:
+    """Put what may stay of the pixels into the copy; return why nothing may, None for an object that has none."""
+    if not kinds.has_pixels(sop_class):
+        return None
+    keyword = _carried(source, sop_class)[0]
+    raw, is_whole = source.get_item(keyword), keyword == "PixelData"
+    value = walk.raw_value(raw)
+    cleaned = pixels.clean(value, source, syntax) if is_whole else pixels.clean_floats(keyword, value, source)
+    if isinstance(cleaned, Reason):
+        return cleaned
     native = syntax in pixels.NATIVE
-    vr = walk.vr_of(source.get_item(_PIXEL_DATA)) if native else "OB"
-    if vr not in ("OB", "OW"):
+    vr = walk.vr_of(raw) if native else "OB"
+    if vr not in ("OB", "OW", "OF", "OD"):
         vr = "OW" if int(source.get("BitsAllocated") or 16) > 8 else "OB"
-    if syntax == "1.2.840.10008.1.2":
+    if syntax == walk.IMPLICIT_LITTLE and is_whole:
         vr = "OW"
-    copy.add(DataElement(_PIXEL_DATA, vr, bytes(cleaned.value)))
-    copy[_PIXEL_DATA].is_undefined_length = not native
+    copy.add(DataElement(Tag(keyword), vr, bytes(cleaned.value)))
+    copy[keyword].is_undefined_length = not native
+    return cleaned
+
+
+def _meta(syntax: str) -> FileMetaDataset:
     meta = FileMetaDataset()
-    deflated = native and syntax.endswith(".99")
-    meta.TransferSyntaxUID = UID(pixels.EXPLICIT_LITTLE if deflated else syntax)
-    copy.file_meta = meta
+    meta.TransferSyntaxUID = UID(pixels.EXPLICIT_LITTLE if syntax == walk.DEFLATED else syntax)
+    return meta

@@ -13,11 +13,14 @@ from enum import StrEnum
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from filmroom.deid import kinds
 from filmroom.dicom.walk import FAILURES
 from filmroom.records import Finding, Severity
 
 NEEDS_EYES = "needs-eyes"
 NOT_READ, SERIES_READ, READ = "pixels-not-read", "series-read", "pixels-read"
+LABEL = "label-in-image"
+_LABELLED = "SpecimenLabelInImage"
 
 
 class Extent(StrEnum):
@@ -29,9 +32,11 @@ class Extent(StrEnum):
 
 
 _PREFIX = "1.2.840.10008.5.1.4.1.1."
-_RECONSTRUCTED = frozenset(_PREFIX + end for end in ("2", "2.1", "4", "4.1", "128"))  # CT, MR and their enhanced, PET
 _CAPTURES = frozenset(_PREFIX + end for end in ("7", "7.1", "7.2", "7.3", "7.4"))
-_COMPUTED = frozenset(_PREFIX + end for end in ("481.2", "66.4"))  # RT Dose, Segmentation: numbers, not pictures
+_RECONSTRUCTED = frozenset(
+    _PREFIX + end for end in ("2", "2.1", "2.2", "4", "4.1", "4.4", "128", "128.1", "130", "13.1.1", "13.1.2", "13.1.3")
+)  # CT, MR, PET, X-ray 3D and tomosynthesis
+_COMPUTED = frozenset(_PREFIX + end for end in ("481.2", "66.4", "30"))  # doses, segments, maps: numbers, not pictures
 _PROJECTIONS = frozenset(_PREFIX + end for end in ("1", "1.1", "1.1.1", "1.2", "1.2.1"))  # CR, DX, MG
 _CAPTURED = re.compile(
     r"""(?<![A-Z0-9])(?:
@@ -54,11 +59,13 @@ def doubts(source: Dataset) -> frozenset[str]:
     burned, faces = _words(source, "BurnedInAnnotation"), _words(source, "RecognizableVisualFeatures")
     if set(burned) - {"NO"}:
         found.add("BurnedInAnnotation")
-    if set(faces) - {"NO"}:
+    if set(faces) - {"NO"} or kinds.is_photograph(sop_class):
         found.add("RecognizableVisualFeatures")
     image_type = _words(source, "ImageType")
     if any(_CAPTURED.search(part) for part in image_type) or _UNREADABLE in image_type:
         found.add("ImageType")
+    if _shows_label(source, sop_class):
+        found.add(_LABELLED)
     if sop_class in _RECONSTRUCTED:
         if not _is_reconstructed(source, image_type):
             found.add("ImageType")
@@ -71,17 +78,23 @@ def doubts(source: Dataset) -> frozenset[str]:
 
 
 def beyond_reading(source: Dataset) -> frozenset[str]:
-    """Return those of the doubts that reading the pixels does not settle, because the source says more than nothing."""
+    """Return those of the doubts that reading the pixels does not settle, because the source says more than nothing.
+
+    Nor is there a reader of faces.
+    """
     found = set()
+    sop_class = "".join(_words(source, "SOPClassUID"))
     if set(_words(source, "BurnedInAnnotation")) - {"NO"}:
         found.add("BurnedInAnnotation")
-    if set(_words(source, "RecognizableVisualFeatures")) - {"NO"}:
+    if set(_words(source, "RecognizableVisualFeatures")) - {"NO"} or kinds.is_photograph(sop_class):
         found.add("RecognizableVisualFeatures")
     image_type = _words(source, "ImageType")
     if any(_CAPTURED.search(part) for part in image_type) or _UNREADABLE in image_type:
         found.add("ImageType")
-    if "".join(_words(source, "SOPClassUID")) in _CAPTURES:
+    if sop_class in _CAPTURES:
         found.add("SOPClassUID")
+    if _shows_label(source, sop_class):
+        found.add(_LABELLED)
     return frozenset(found)
 
 
@@ -93,6 +106,8 @@ def says_clean(source: Dataset) -> bool:
 def extent(source: Dataset) -> Extent:
     """Say how much of the pixels has to be read at least."""
     sop_class = "".join(_words(source, "SOPClassUID"))
+    if not kinds.has_pixels(sop_class):
+        return Extent.NOTHING
     if sop_class in _PROJECTIONS or doubts(source):
         return Extent.FRAMES
     return Extent.SERIES if is_reconstruction(sop_class) else Extent.NOTHING
@@ -104,10 +119,20 @@ def is_reconstruction(sop_class: str) -> bool:
 
 
 def findings(doubted: Iterable[str], read: Extent) -> list[Finding]:
-    """Return a REVIEW finding for every reason to look, and the INFO finding of how much was read."""
+    """Return a REVIEW finding for every reason to look, and the INFO finding of how much was read.
+
+    What shows the label of a slide is nothing that eyes could release.
+    """
+    doubted = set(doubted)
+    if _LABELLED in doubted:
+        return [Finding(LABEL, Severity.ERROR, _LABELLED)]
     code = {Extent.NOTHING: NOT_READ, Extent.SERIES: SERIES_READ, Extent.FRAMES: READ}[read]
     found = [Finding(NEEDS_EYES, Severity.REVIEW, place) for place in sorted(doubted)]
     return [Finding(code, Severity.INFO, "PixelData"), *found] if read is not Extent.NOTHING or not found else found
+
+
+def _shows_label(source: Dataset, sop_class: str) -> bool:
+    return kinds.shows_label(sop_class, tuple(_words(source, "ImageType")), "".join(_words(source, _LABELLED)))
 
 
 def _words(source: Dataset, keyword: str) -> list[str]:

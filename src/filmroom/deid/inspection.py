@@ -21,7 +21,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 
-from filmroom.deid import eyes, forms, proofread, slack
+from filmroom.deid import eyes, forms, kinds, proofread, slack
 from filmroom.deid.canonical import is_canonical
 from filmroom.deid.identifiers import (
     Identifiers,
@@ -40,15 +40,12 @@ from filmroom.ports import TextReader
 from filmroom.records import Coverage, Finding, Severity
 
 _META = frozenset({0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00020012, 0x00020013})
-_PIXEL_DATA = Tag("PixelData")
+_PIXEL_TAGS = tuple(map(Tag, kinds.PIXELS))
 _METHOD_CODES = "DeidentificationMethodCodeSequence"
 _CLEANED = "113101"
 _CODE_TAGS = frozenset(map(Tag, ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")))
 _NAMES = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "PatientID")
-_TYPE_1 = (
-    *_NAMES,
-    *("Rows", "Columns", "BitsAllocated", "BitsStored", "SamplesPerPixel", "PhotometricInterpretation", "PixelData"),
-)
+_IMAGE = ("Rows", "Columns", "BitsAllocated", "SamplesPerPixel", "PhotometricInterpretation")
 _TEXTS = frozenset("AE CS LO LT PN SH ST UC UR UT".split())
 _NUMBERS = frozenset({"DS", "IS"})
 _NATIVE = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"})
@@ -117,7 +114,8 @@ def inspect(
         seen.names = {keyword: str(dataset.get(keyword) or "") for keyword in _NAMES}
         if reader is not None and seen.read is eyes.Extent.FRAMES:
             seen.findings.update(proofread.text_in(dataset, seen.forbidden, reader))
-        _look_at_doubts(dataset, seen)
+        if kinds.has_pixels(seen.sop_class):
+            _look_at_doubts(dataset, seen)
     except (*_FAILURES, Unreadable):
         seen.fail("unreadable")
     if not seen.coverage.is_full:
@@ -155,7 +153,8 @@ def _look_at_file(output: bytes, dataset: Dataset, seen: Inspection) -> None:
         seen.fail("trailing-bytes", "PixelData")
     if in_header_bytes(_without_stamp(header, seen), seen.forbidden):
         seen.fail("identifier-in-bytes")
-    if str(meta.get("TransferSyntaxUID")) not in _NATIVE and in_pixel_bytes(bytes(pixel_bytes), seen.forbidden):
+    is_coded = str(meta.get("TransferSyntaxUID")) not in _NATIVE
+    if (is_coded or "PixelData" not in dataset) and in_pixel_bytes(bytes(pixel_bytes), seen.forbidden):
         seen.fail("identifier-in-bytes", "PixelData")
 
 
@@ -174,7 +173,7 @@ def _without_stamp(header: bytes, seen: Inspection) -> bytes:
 
 def _parts(output: bytes, dataset: Dataset) -> tuple[bytes, memoryview, bytes]:
     """Return the bytes before Pixel Data's value, the value, and what follows it that does not belong to it."""
-    raw: object = dataset.get_item(_PIXEL_DATA) if _PIXEL_DATA in dataset else None
+    raw: object = next((dataset.get_item(tag) for tag in _PIXEL_TAGS if tag in dataset), None)
     if not isinstance(raw, RawDataElement) or raw.value is None:
         return output, memoryview(b""), b""
     start, end = raw.value_tell, raw.value_tell + len(raw.value)
@@ -194,7 +193,8 @@ def _look_at_elements(dataset: Dataset, rules: Mapping[int, Rule], seen: Inspect
         rule = rules.get(int(element.tag))
         if stamped:
             continue  # compared as a whole by _look_at_stamp
-        if rule is None:
+        if rule is None or (element.tag in _PIXEL_TAGS and "." in path):
+            # a picture inside an item, such as an icon, is looked at by nobody
             seen.fail(*(("private", "") if element.tag.is_private else ("not-allowed", path)))
             continue
         if element.VR not in rule.vrs and not set(str(element.VR).split(" or ")) <= set(rule.vrs):
@@ -210,9 +210,17 @@ def _look_at_elements(dataset: Dataset, rules: Mapping[int, Rule], seen: Inspect
     if not forms.one_shift(moved, seen.forbidden.dates):
         seen.fail("dates-disagree")
     _look_at_palettes(dataset, seen)
-    for keyword in _TYPE_1:
+    for keyword in _required(dataset):
         if keyword not in dataset or dataset[keyword].is_empty:
             seen.fail("required-missing", keyword)
+
+
+def _required(dataset: Dataset) -> tuple[str, ...]:
+    sop_class = str(dataset.get("SOPClassUID"))
+    carried = kinds.carries(sop_class)
+    content = next((keyword for keyword in carried if keyword in dataset), carried[0])
+    image = _IMAGE if kinds.has_pixels(sop_class) else ()
+    return (*_NAMES, *image, *(("BitsStored",) if content == "PixelData" else ()), content)
 
 
 def _look_at_palettes(dataset: Dataset, seen: Inspection) -> None:
@@ -242,7 +250,7 @@ def _every(dataset: Dataset, path: str = "", stamped: bool = False) -> Iterator[
 def _look_at_value(element: DataElement, rule: Rule, path: str, seen: Inspection) -> None:
     """Compare one value that is there with the source's identifiers and with what its rule promises."""
     vr, forbidden = str(element.VR), seen.forbidden
-    if element.tag == _PIXEL_DATA:
+    if element.tag in _PIXEL_TAGS:
         return
     if rule.action is Action.EMPTY:
         seen.fail("not-empty", path)
@@ -299,7 +307,9 @@ def _look_at_pixels(dataset: Dataset, seen: Inspection) -> None:
         seen.frames = len(digests)
         if digests != source:
             _look_at_blanks(dataset, seen)
-    if _PIXEL_DATA not in dataset:
+    if any(keyword in dataset for keyword in kinds.PIXELS[1:]):
+        _look_at_floats(dataset, seen)
+    if "PixelData" not in dataset:
         return
     syntax = str(dataset.file_meta.get("TransferSyntaxUID"))
     if syntax in _NATIVE:
@@ -341,6 +351,14 @@ def _look_at_doubts(dataset: Dataset, seen: Inspection) -> None:
     if read is not eyes.Extent.FRAMES:
         open_doubts |= claims
     seen.findings.update(eyes.findings(open_doubts, read))
+
+
+def _look_at_floats(dataset: Dataset, seen: Inspection) -> None:
+    """Check that the value is as long as the image."""
+    keyword = next(keyword for keyword in kinds.PIXELS[1:] if keyword in dataset)
+    count = int(dataset.Rows) * int(dataset.Columns) * seen.frames_present
+    if 8 * len(dataset[keyword].value) != count * int(dataset.BitsAllocated):
+        seen.fail("pixel-length", keyword)
 
 
 def _look_at_words(dataset: Dataset, syntax: str, seen: Inspection) -> None:

@@ -21,6 +21,8 @@ EXPLICIT_LITTLE, EXPLICIT_BIG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 NATIVE = frozenset({"1.2.840.10008.1.2", EXPLICIT_LITTLE, EXPLICIT_BIG, "1.2.840.10008.1.2.1.99"})
 SYNTAXES = NATIVE | STRIPPERS.keys()
 
+_FLOAT_BITS = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
@@ -69,6 +71,18 @@ def clean_image(value: bytes | memoryview, image: Image, syntax: str) -> Cleaned
         is_signed=image.is_signed,
     )
     return _encapsulated(bytes(value), image.frames, syntax, shape)
+
+
+def clean_floats(keyword: str, value: bytes, dataset: Dataset) -> Cleaned | Reason:
+    """Return what may be written of the value of Float Pixel Data or Double Float Pixel Data, or why it cannot be told."""
+    bits = _FLOAT_BITS[keyword]
+    try:
+        needed = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("NumberOfFrames") or 1) * bits // 8
+        if int(dataset.BitsAllocated) == bits and len(value) >= needed:
+            return Cleaned(value[:needed], 0, False)
+    except FAILURES:
+        pass
+    return Reason("pixel-data-short", "the floating point pixels are fewer than its dimensions say, or other numbers")
 
 
 def _image(dataset: Dataset, syntax: str) -> Image:

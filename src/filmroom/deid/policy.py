@@ -73,9 +73,10 @@ def who(issuer: str, patient: str, study_uid: str, pseudonyms: Pseudonyms) -> tu
     return pseudonyms.patient(issuer, patient), pseudonyms.shift_days(issuer, patient)
 
 
-def counted(done: Counter[str], cleaned: Cleaned) -> Mapping[str, int]:
+def counted(done: Counter[str], cleaned: Cleaned | None) -> Mapping[str, int]:
     """Return what was done to how many elements and frames, by its name."""
-    done.update({"strip-frame": cleaned.frames_stripped, "clear-unused-bits": int(cleaned.bits_cleared)})
+    if cleaned:
+        done.update({"strip-frame": cleaned.frames_stripped, "clear-unused-bits": int(cleaned.bits_cleared)})
     return {str(action): count for action, count in sorted(done.items()) if count}
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from pydicom._uid_dict import UID_dictionary
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from filmroom.deid import table
+from filmroom.deid import kinds, table
 from filmroom.deid.table import Option, Tables
 from filmroom.errors import Invalid, NotFound
 from filmroom.ids import Digest, check_name
@@ -84,7 +84,7 @@ _SERVES: Mapping[str, frozenset[Action]] = {
 """Which actions do what a letter of Table E.1-1 asks for, beside dropping the attribute."""
 _KEPT_UIDS = frozenset({"SOPClassUID", "ReferencedSOPClassUID", "CodingSchemeUID", "ContextUID", "MappingResourceUID"})
 _KEPT_BYTES = frozenset(
-    """PixelData RedPaletteColorLookupTableData GreenPaletteColorLookupTableData
+    """PixelData FloatPixelData DoubleFloatPixelData WaveformData WaveformPaddingValue LUTData RedPaletteColorLookupTableData GreenPaletteColorLookupTableData
     BluePaletteColorLookupTableData""".split()
 )
 _NEEDED: Mapping[str, Action] = {
@@ -94,7 +94,6 @@ _NEEDED: Mapping[str, Action] = {
     "SeriesInstanceUID": Action.UID,
     "Modality": Action.KEEP,
     "PatientID": Action.PSEUDONYM,
-    "PixelData": Action.KEEP,  # no documents, waveforms or reports
 }
 STAMPED = (
     "PatientIdentityRemoved",
@@ -316,9 +315,12 @@ def _class(title: str, names: object, groups: Mapping[str, Mapping[str, Rule]]) 
         for keyword, rule in groups[name].items():
             if rules.setdefault(keyword, rule) != rule:
                 raise _at(place, f"has two actions for {keyword}")
-    for keyword, action in _NEEDED.items():
+    carried = kinds.carries(uid)
+    for keyword, action in {**_NEEDED, **dict.fromkeys(carried, Action.KEEP)}.items():
         if keyword not in rules or rules[keyword].action is not action:
             raise _at(place, f"needs {keyword} with the action {action}")
+    if wrong := sorted(rules.keys() & set(kinds.PIXELS) - set(carried)):
+        raise _at(place, f"has {wrong[0]}, which its objects do not carry")
     return uid, {_tag(keyword): rule for keyword, rule in rules.items()}
 
 

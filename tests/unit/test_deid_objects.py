@@ -1,6 +1,6 @@
 """Objects that are no plain images: what stays of each class, what never leaves, and nothing planted in any of them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -47,10 +47,8 @@ def stem(sop_class: str, modality: str, plants: Plants) -> Dataset:
     ds.StudyTime = ds.ContentTime = "101112"
     ds.PatientID, ds.PatientName, ds.PatientBirthDate = plants.next(), f"{plants.next()}^{plants.next()}", BORN
     ds.PatientAge, ds.PatientSex = "095Y", "F"
-    for (
-        keyword
-    ) in """InstitutionName ReferringPhysicianName StudyDescription SeriesDescription OperatorsName StationName
-      AccessionNumber ManufacturerModelName DeviceSerialNumber RetrieveURL PatientComments ContentCreatorName
+    for keyword in """InstitutionName ReferringPhysicianName StudyDescription SeriesDescription OperatorsName
+      AccessionNumber ManufacturerModelName RetrieveURL PatientComments ContentCreatorName
       ContentDescription ContentLabel""".split():
         setattr(ds, keyword, plants.next())
     ds.private_block(0x0009, plants.next(), create=True).add_new(1, "LO", plants.next())
@@ -188,3 +186,219 @@ def test_a_picture_inside_an_item_does_not_pass() -> None:
     assert "PixelData" not in copy.SharedFunctionalGroupsSequence[0]
     copy.SharedFunctionalGroupsSequence[0].add(icon["PixelData"])
     assert "not-allowed" in faults(data, written(copy))
+
+
+# -- reports -------------------------------------------------------------------------------------------------------
+
+REPORTS = {"88.11": "Basic Text", "88.22": "Enhanced", "88.33": "Comprehensive", "88.34": "3D", "88.67": "dose"}
+
+
+def item(kind: str, concept: tuple[str, str] | None, *below: Dataset, relation: str = "CONTAINS") -> Dataset:
+    found = Dataset()
+    found.RelationshipType, found.ValueType = relation, kind
+    if concept:
+        found.ConceptNameCodeSequence = Sequence([coded(*concept, "")])
+    if kind == "CONTAINER":
+        found.ContinuityOfContent = "SEPARATE"
+    if below:
+        found.ContentSequence = Sequence(below)
+    return found
+
+
+def valued(kind: str, concept: tuple[str, str] | None, keyword: str, value: object, *below: Dataset) -> Dataset:
+    found = item(kind, concept, *below)
+    setattr(found, keyword, value)
+    return found
+
+
+def measured(concept: tuple[str, str], value: str, unit: Dataset, *below: Dataset) -> Dataset:
+    number = with_items(MeasurementUnitsCodeSequence=unit)
+    number.NumericValue = value
+    return valued("NUM", concept, "MeasuredValueSequence", Sequence([number]), *below)
+
+
+def pointing(*path: int) -> Dataset:
+    found = Dataset()
+    found.RelationshipType, found.ReferencedContentItemIdentifier = "INFERRED FROM", list(path)
+    return found
+
+
+MM = coded("mm", "UCUM", "millimetre")
+FINDING, LENGTH, COMMENT = ("121071", "DCM"), ("410668003", "SCT"), ("121106", "DCM")
+GROUP, LOCAL = ("125007", "DCM"), ("77", "99HOSPITAL")
+
+
+def report(sop_class: str, plants: Plants, *content: Dataset, title: tuple[str, str] = ("126000", "DCM")) -> Dataset:
+    ds = stem(sop_class, "SR", plants)
+    ds.ValueType, ds.ContinuityOfContent, ds.CompletionFlag = "CONTAINER", "SEPARATE", "COMPLETE"
+    ds.ConceptNameCodeSequence = Sequence([coded(*title, plants.next())])
+    ds.VerificationFlag = "VERIFIED"
+    observer = with_items(VerifyingObserverIdentificationCodeSequence=coded("4711", "99HOSPITAL", plants.next()))
+    observer.VerifyingObserverName, observer.VerifyingOrganization = plants.next(), plants.next()
+    observer.VerificationDateTime = f"{STUDIED}101112"
+    ds.VerifyingObserverSequence = Sequence([observer])
+    template = Dataset()
+    template.MappingResource, template.TemplateIdentifier = "DCMR", "1500"
+    ds.ContentTemplateSequence = Sequence([template])
+    series = with_items(ReferencedSOPSequence=reference())
+    series.SeriesInstanceUID, series.RetrieveAETitle = f"{STUDY}.3", plants.next()
+    evidence = with_items(ReferencedSeriesSequence=series)
+    evidence.StudyInstanceUID = STUDY
+    ds.CurrentRequestedProcedureEvidenceSequence = Sequence([evidence])
+    ds.ContentSequence = Sequence(content)
+    return ds
+
+
+def every_kind_of_item(plants: Plants) -> list[Dataset]:
+    image = valued("IMAGE", None, "ReferencedSOPSequence", Sequence([reference()]))
+    image.RelationshipType = "SELECTED FROM"
+    region = valued("SCOORD", None, "GraphicData", [1.0, 2.0, 3.0, 4.0], image)
+    region.GraphicType = "POLYLINE"
+    return [
+        valued("PNAME", ("121008", "DCM"), "PersonName", f"{plants.next()}^{plants.next()}"),
+        valued("TEXT", ("121030", "DCM"), "TextValue", plants.next()),
+        valued("TEXT", LOCAL, "TextValue", plants.next()),
+        valued("TEXT", FINDING, "TextValue", f"nodule in the right lung of {plants.next()}, seen 11 May 2021"),
+        valued("TEXT", ("113705", "DCM"), "TextValue", f"lung {plants.next()}"),
+        valued("UIDREF", ("112040", "DCM"), "UID", f"{STUDY}.55"),
+        valued("DATETIME", ("113809", "DCM"), "DateTime", f"{STUDIED}101112"),
+        valued("CODE", FINDING, "ConceptCodeSequence", Sequence([coded("27925004", "SCT", plants.next())])),
+        valued("CODE", FINDING, "ConceptCodeSequence", Sequence([coded("12", "99HOSPITAL", plants.next())])),
+        item("CONTAINER", GROUP, measured(LENGTH, "12.5", MM, region)),
+        item("CONTAINER", LOCAL, measured(LENGTH, "3", MM)),
+        measured(LENGTH, "8", coded("span", "99HOSPITAL", plants.next())),
+    ]
+
+
+def shape(holder: Dataset) -> list[object]:
+    """Return the value types of a tree."""
+    return [(str(each.get("ValueType")), shape(each)) for each in holder.get("ContentSequence", ())]
+
+
+@pytest.mark.parametrize("sop_class", REPORTS, ids=REPORTS.values())
+def test_a_report_keeps_the_items_whose_concept_is_known_and_nothing_planted(sop_class: str) -> None:
+    plants = Plants()
+    copy = cleanly(report(sop_class, plants, *every_kind_of_item(plants)), plants)
+    region: list[object] = [("SCOORD", [("IMAGE", [])])]
+    assert shape(copy) == [
+        ("PNAME", []),
+        ("TEXT", []),
+        ("UIDREF", []),
+        ("DATETIME", []),
+        ("CODE", []),
+        ("CONTAINER", [("NUM", region)]),
+    ]
+    name, text, uid, moment, code, group = copy.ContentSequence
+    assert name.PersonName == "REMOVED"
+    assert text.TextValue == "nodule in the right lung of"
+    assert uid.UID.startswith("2.25.")
+    assert moment.DateTime[8:] == "101112"
+    assert code.ConceptCodeSequence[0].CodeMeaning == "Nodule"
+    assert group.ContentSequence[0].MeasuredValueSequence[0].NumericValue == 12.5
+    assert copy.ContentTemplateSequence[0].TemplateIdentifier == "1500"
+    assert copy.VerificationFlag == "UNVERIFIED" and "VerifyingObserverSequence" not in copy
+    [evidence] = copy.CurrentRequestedProcedureEvidenceSequence
+    assert evidence.StudyInstanceUID == copy.StudyInstanceUID
+
+
+def test_a_key_object_selection_keeps_its_references() -> None:
+    plants = Plants()
+    image = valued("IMAGE", None, "ReferencedSOPSequence", Sequence([reference()]))
+    words = valued("TEXT", ("113012", "DCM"), "TextValue", f"{plants.next()} lung nodule")
+    copy = cleanly(report("88.59", plants, words, image, title=("113000", "DCM")), plants)
+    assert shape(copy) == [("TEXT", []), ("IMAGE", [])]
+    mapped = Pseudonyms(b"k" * 32).uid(f"{STUDY}.7")
+    assert copy.ContentSequence[1].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == mapped
+
+
+def test_references_between_items_follow_to_where_the_items_are() -> None:
+    plants = Plants()
+    copy = cleanly(
+        report(
+            "88.33",
+            plants,
+            valued("TEXT", LOCAL, "TextValue", plants.next()),
+            item("CONTAINER", GROUP, measured(LENGTH, "1", MM), measured(LENGTH, "2", MM)),
+            item("CONTAINER", GROUP, pointing(1, 2, 2), pointing(1, 1), measured(LENGTH, "3", MM)),
+        ),
+        plants,
+    )
+    pointer, number = copy.ContentSequence[1].ContentSequence
+    assert pointer.ReferencedContentItemIdentifier == [1, 1, 2]
+    assert number.MeasuredValueSequence[0].NumericValue == 3
+
+
+def test_a_report_of_a_local_kind_and_one_of_which_nothing_may_stay_are_refused() -> None:
+    plants = Plants()
+    [reason] = refused(written(report("88.11", plants, measured(LENGTH, "1", MM), title=LOCAL)))
+    assert reason == "report-not-known"
+    [reason] = refused(written(report("88.11", plants, valued("TEXT", LOCAL, "TextValue", "lung"))))
+    assert reason == "report-empty"
+
+
+def test_a_report_without_content_or_with_a_picture_is_refused() -> None:
+    ds = report("88.11", Plants())
+    del ds.ContentSequence
+    assert list(refused(written(ds))) == ["content-missing"]
+    assert list(refused(written(image(report("88.11", Plants(), measured(LENGTH, "1", MM)))))) == [
+        "pixel-data-unexpected"
+    ]
+    assert list(refused(written(ds), "basic")).count("sop-class-not-supported") == 1
+
+
+def test_whom_a_report_names_is_searched_for_in_its_other_texts() -> None:
+    plants = Plants()
+    named = [
+        valued("TEXT", ("121030", "DCM"), "TextValue", "LUNG"),
+        valued("PNAME", ("121008", "DCM"), "PersonName", "NODULE^CHEST"),
+        valued("TEXT", FINDING, "TextValue", "lung nodule in left chest"),
+    ]
+    copy = cleanly(report("88.11", plants, *named), plants)
+    assert copy.ContentSequence[-1].TextValue == "in left"
+
+
+def put(at: int, **values: object) -> Callable[[Dataset], None]:
+    def change(ds: Dataset) -> None:
+        for keyword, value in values.items():
+            setattr(ds.ContentSequence[at], keyword, value)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        put(0, ConceptNameCodeSequence=Sequence([coded("121030", "DCM", "")])),
+        put(0, ConceptNameCodeSequence=Sequence([])),
+        put(0, ConceptNameCodeSequence=Sequence([coded("125007", "DCM", "")])),
+        put(0, ValueType="NUM"),
+        put(0, Time="101112"),
+        put(0, RelationshipType=""),
+        put(1, ContentSequence=Sequence([pointing(1, 9)])),
+        put(1, ContentSequence=Sequence([pointing(1, 1), item("SCOORD", None)])),
+        lambda ds: setattr(ds, "VerificationFlag", "VERIFIED"),
+        lambda ds: setattr(ds, "ConceptNameCodeSequence", Sequence([coded("121030", "DCM", "")])),
+        lambda ds: setattr(ds, "ContentSequence", Sequence([])),
+    ],
+)
+def test_the_verifier_passes_no_tree_that_is_not_whole_or_not_known(change: Callable[[Dataset], None]) -> None:
+    plants = Plants()
+    data = written(report("88.33", plants, valued("TEXT", FINDING, "TextValue", "lung"), measured(LENGTH, "1", MM)))
+    copy = pydicom.dcmread(BytesIO(copied(data).data))
+    change(copy)
+    assert faults(data, written(copy)) & {"content-item", "required-missing"}
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "dcmjs-org+dcmjs/test/sample-sr.dcm",
+        "dcmjs-org+dcmjs/examples/data/structured_report.dcm",
+        "ImagingDataCommons+highdicom/data/test_files/sr_document.dcm",
+        "ImagingDataCommons+highdicom/data/test_files/sr_document_with_multiple_groups.dcm",
+    ],
+)
+def test_a_measurement_report_of_the_corpus_ends_clean(corpus: Path, file: str) -> None:
+    verdict = judged((corpus / file).read_bytes())
+    assert isinstance(verdict, verify.Passed)
+    assert (verdict.record["frames"], verdict.coverage.frames_present) == (0, 0)

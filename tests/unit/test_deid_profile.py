@@ -49,9 +49,9 @@ def test_a_profile_that_is_not_there() -> None:
     ("before", "after", "named"),
     [
         ('name = "research"', "name = research", "line"),
-        ('options = "clean', 'options = "tidy clean', "tidy"),
-        ('options = "clean', 'options = "retain-uids clean', "retain-uids"),
-        ('options = "clean', 'options = "retain-institution-identity clean', "retain-institution-identity"),
+        ('options = """clean', 'options = """tidy clean', "tidy"),
+        ('options = """clean', 'options = """retain-uids clean', "retain-uids"),
+        ('options = """clean', 'options = """retain-institution-identity clean', "retain-institution-identity"),
         ("retain-modified-dates ", "", "AcquisitionDate"),
         ("clean-descriptors ", "", "AcquisitionDeviceProcessingDescription"),
         ("retain-patient-characteristics ", "", "EthnicGroupCodeSequence"),
@@ -77,3 +77,26 @@ def test_a_fault_is_named(before: str, after: str, named: str) -> None:
     text = GOOD.replace(before, after, 1)
     with pytest.raises(Invalid, match=named):
         profile.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ("clean-structured-content", "", "ContentSequence"),
+        ("[concepts.keep]", "[concepts.empty]", "concepts.empty"),
+        ("[concepts.keep]", "[concepts.keep.deeper]", "concepts.keep.deeper"),
+        ('[concepts.keep]\nDCM = """', '[concepts.keep]\nLOCAL = ""\nDCM = """', "LOCAL"),
+        ('[concepts.clean-descriptor]\nDCM = """', '[concepts.clean-descriptor]\nDCM = """113000 ', "113000"),
+    ],
+)
+def test_a_fault_in_the_list_of_content_items_is_named(before: str, after: str, named: str) -> None:
+    assert before in GOOD
+    with pytest.raises(Invalid, match=named):
+        profile.parse(GOOD.replace(before, after, 1))
+
+
+def test_content_items_that_the_standard_removes_stay_of_no_value_type_that_it_names() -> None:
+    barred = profile.load("research").barred
+    assert (("DCM", "121018"), "UIDREF") in barred
+    assert (("DCM", "121030"), "TEXT") in barred
+    assert (("DCM", "121106"), "TEXT") not in barred

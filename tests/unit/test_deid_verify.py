@@ -99,7 +99,7 @@ def first_pixel_changed(ds: Dataset) -> None:
         (put("DeidentificationMethod", "by hand"), "method"),
         (put("LongitudinalTemporalInformationModified", "UNMODIFIED"), "method"),
         (put("PatientID", ""), "required-missing"),
-        (put("SOPClassUID", UID("1.2.840.10008.5.1.4.1.1.88.11")), "sop-class-not-supported"),
+        (put("SOPClassUID", UID("1.2.840.10008.5.1.4.1.1.104.1")), "sop-class-not-supported"),
         (put("Rows", 64), "pixels-differ"),
         (put("Rows", 0), "pixels-not-decoded"),
         (first_pixel_changed, "pixels-differ"),
@@ -172,7 +172,6 @@ def test_burned_in_annotation_is_never_set_to_no() -> None:
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        (put("SOPClassUID", UID("1.2.840.10008.5.1.4.1.1.88.11")), "sop-class-not-supported"),
         (put("SOPClassUID", UID("1.2.840.10008.5.1.4.1.1.104.1")), "sop-class-not-supported"),
         (put("SOPClassUID", UID("1.2.3")), "sop-class-not-supported"),
         (lambda ds: ds.__delitem__("PixelData"), "pixel-data-missing"),

@@ -15,9 +15,9 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
-from filmroom.deid import kinds, pixels, policy
+from filmroom.deid import kinds, pixels, policy, reports
 from filmroom.deid.actions import Context
-from filmroom.deid.identifying import IDENTIFIERS, PLACES
+from filmroom.deid.identifying import IDENTIFIERS, PLACES, tells
 from filmroom.deid.policy import UIDS, Applied, NotApplied
 from filmroom.deid.profile import Action, Profile, Rule
 from filmroom.deid.pseudonym import Pseudonyms
@@ -43,7 +43,7 @@ def apply(data: bytes, profile: Profile, pseudonyms: Pseudonyms) -> Applied | No
     if reasons:
         return NotApplied(reasons=reasons, subject=subject)
     try:
-        known = _known(source, profile.retained)
+        known = _known(source, profile.retained, is_plain=kinds.is_plain(facts["SOPClassUID"]))
     except Unreadable as error:
         return NotApplied(reasons=(Reason("unreadable", error.what),), subject=subject)
     sop_class = facts["SOPClassUID"]
@@ -52,6 +52,8 @@ def apply(data: bytes, profile: Profile, pseudonyms: Pseudonyms) -> Applied | No
     for keyword in policy.NAMED:
         if Tag(keyword) in profile.rules[sop_class]:
             setattr(copy, keyword, subject)
+    if kinds.carries(sop_class) == (kinds.CONTENT,) and (reason := reports.prune(copy, profile, known)):
+        return NotApplied(reasons=(reason,), subject=subject)
     copy.file_meta = _meta(syntax)
     cleaned = _put_pixels(copy, source, sop_class, syntax)
     if isinstance(cleaned, Reason):
@@ -159,10 +161,10 @@ def _words(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     return tuple(str(part).strip(" \0").upper() for part in parts)
 
 
-def _known(source: Dataset, retained: frozenset[str]) -> frozenset[str]:
+def _known(source: Dataset, retained: frozenset[str], *, is_plain: bool) -> frozenset[str]:
     """Return the words, in lower case, that point to the people and places in the header, but for what may stay as it is.
 
-    Raises Unreadable when a sequence cannot be opened: who may be named in there is not known.
+    In what is no plain image, texts of content items can be identifiers, too. Raises Unreadable when a sequence cannot be opened: who may be named in there is not known.
     """
     found = policy.Words()
     for raw, holder, place in walk.nested(source):
@@ -171,7 +173,8 @@ def _known(source: Dataset, retained: frozenset[str]) -> frozenset[str]:
         rows = {names[-1], ".".join(names)} if retained.isdisjoint(names) else set()
         if vr in ("DA", "DT"):
             found.add_days(_decoded(holder, raw))
-        if vr == "PN" or (vr != "SQ" and not rows.isdisjoint(_TELLING)):
+        is_told = not is_plain and names[-1] == "TextValue" and tells(holder)
+        if vr == "PN" or is_told or (vr != "SQ" and not rows.isdisjoint(_TELLING)):
             found.add(_decoded(holder, raw), is_place=not rows.isdisjoint(PLACES))
     age, born, seen = (policy.text(source, keyword) for keyword in policy.AGE_FROM)
     return found.known(policy.old_ages(age, born, seen))

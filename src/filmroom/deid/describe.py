@@ -13,6 +13,12 @@ from pydicom.uid import UID
 from filmroom.deid import table
 from filmroom.deid.profile import SENTENCES, STAMPED, Action, Profile, codes
 
+_ITEMS = (
+    "By their concept, unless PS3.15 Table E.3.4-1 wants them removed. An item of another concept goes with all that lies below "
+    "it. The values in items are handled as the attributes above."
+)
+_OF_ITEMS = {Action.KEEP: "but for texts", Action.CLEAN_DESCRIPTOR: "texts too"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SopClass:
@@ -28,7 +34,8 @@ class SopClass:
 class Description:
     """All that a profile does. What is in no group of an object's class is removed; a class that is not here is refused.
 
-    `groups` has the keywords by group and action, `actions` the actions in words. `removed` names the attributes of PS3.15
+    `groups` has the keywords by group and action, `actions` the actions in words; `concepts` has the codes, by coding scheme
+    and action, of the content items of reports that may stay. `removed` names the attributes of PS3.15
     Table E.1-1 (`edition`) that stay in no form: by keyword, by name where there is none.
     """
 
@@ -39,6 +46,7 @@ class Description:
     sop_classes: tuple[SopClass, ...]
     groups: Mapping[str, Mapping[Action, tuple[str, ...]]]
     actions: Mapping[Action, str]
+    concepts: Mapping[str, Mapping[Action, tuple[str, ...]]]
     stamped: tuple[str, ...]
     removed: tuple[str, ...]
     edition: str
@@ -63,6 +71,7 @@ def describe(profile: Profile) -> Description:
         sop_classes=classes,
         groups=groups,
         actions={action: SENTENCES[action] for action in Action if action in named},
+        concepts=_concepts(profile),
         stamped=STAMPED,
         removed=tuple(_removed(profile)),
         edition=table.shipped().edition,
@@ -95,8 +104,20 @@ def in_words(profile: Profile) -> list[str]:
     for group, rules in told.groups.items():
         lines.append(f"- {group}")
         lines += [f"  - {told.actions[action]}: {', '.join(keywords)}" for action, keywords in rules.items()]
+    if told.concepts:
+        lines += ["", "### Content items of reports", "", _ITEMS, ""]
+    for scheme, codes_of in told.concepts.items():
+        lines += [f"- {scheme}, {_OF_ITEMS[action]}: {', '.join(codes)}" for action, codes in codes_of.items()]
     lines += ["", "### Removed", "", f"Everything else. Of what PS3.15 Table E.1-1 ({told.edition}) names:", ""]
     return [*lines, ", ".join(told.removed) + "."]
+
+
+def _concepts(profile: Profile) -> dict[str, dict[Action, tuple[str, ...]]]:
+    found: dict[str, dict[Action, tuple[str, ...]]] = {}
+    for (scheme, code), action in sorted(profile.concepts.items()):
+        of_scheme = found.setdefault(scheme, {})
+        of_scheme[action] = (*of_scheme.get(action, ()), code)
+    return found
 
 
 def _sop_class(profile: Profile, uid: str, groups: Mapping[str, str]) -> SopClass:

@@ -15,7 +15,7 @@ from pydicom.dataelem import DataElement
 
 from filmroom.deid.lexicon import code_words, eponyms, words
 from filmroom.deid.profile import Action, Rule
-from filmroom.deid.publiccodes import SCHEMES, UNITS
+from filmroom.deid.publiccodes import SCHEMES, UNITS, meanings
 
 _CLOCK = r"(?:[01]\d|2[0-3])(?:[0-5]\d(?:(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?"
 _SHAPES: Mapping[str, re.Pattern[str]] = {
@@ -35,6 +35,7 @@ _PIECE = re.compile(r"[0-9]+|[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _MEASURES = frozenset({"min", "sec", "mas", "mm3"})
 _OLD = re.compile(r"(?<![0-9])0?(?:9[0-9]|1[0-3][0-9])[ -]*y(?![a-df-z])", re.IGNORECASE)
 _MOST_DIGITS, _SHORT = 4, 2
+_MOST_CHARS = 64  # of a Code Meaning
 _PACKED = {"FD": "d", "FL": "f", "SL": "l", "SS": "h", "SV": "q", "UL": "L", "US": "H", "UV": "Q"}
 _RUN = {"FD": 8, "FL": 8}
 _WORD_BYTES = 6
@@ -60,6 +61,8 @@ def breach(element: DataElement, rule: Rule, subject: str) -> str | None:
     texts = [str(part) for part in parts if part not in (None, "")]
     if vr in _SHAPES and not all(_SHAPES[vr].fullmatch(text) for text in texts):
         return "form"
+    if element.keyword == "CodeMeaning" and set(texts) <= _meanings():
+        return None
     return None if all(_keeps(text, vr, rule.action, subject) for text in texts) else "vocabulary"
 
 
@@ -114,6 +117,11 @@ def _is_word(token: str) -> bool:
 @cache
 def _known() -> frozenset[str]:
     return words() | code_words() | eponyms() | _MEASURES
+
+
+@cache
+def _meanings() -> frozenset[str]:
+    return frozenset(meaning[:_MOST_CHARS] for meaning in meanings().values())
 
 
 def one_shift(moved: Sequence[tuple[str, str]], source: Mapping[str, frozenset[str]]) -> bool:

@@ -34,7 +34,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from filmroom.deid import eyes
-from filmroom.deid.identifying import IDENTIFIERS, PLACEHOLDERS, PLACES
+from filmroom.deid.identifying import IDENTIFIERS, PLACEHOLDERS, PLACES, tells
 from filmroom.deid.lexicon import words
 from filmroom.dicom import parse, pixels, walk
 from filmroom.errors import Unreadable
@@ -244,7 +244,8 @@ def _note(raw: walk.Element, holder: Dataset, place: str, notes: _Notes) -> None
         notes.overlays = True
     if keyword in _OWN_TRACES or vr in ("SQ", "OB", "OW"):
         return
-    if vr == "PN" or (is_identifier and vr != "UI"):
+    is_told = keyword == "TextValue" and tells(holder)
+    if vr == "PN" or is_told or (is_identifier and vr != "UI"):
         for text in _texts(raw, holder):
             parts = {part for part in _alnum(text).split() if vr == "PN" or len(part) >= _SHORTEST_RAW}
             notes.add({text} | parts, "" if vr == "PN" else within)

@@ -5,6 +5,10 @@ values are searched for in what is kept. Person names are known by their VR (PN)
 or the keywords of a sequence and of an attribute in its items.
 """
 
+from pydicom.dataset import Dataset
+
+from filmroom.dicom.walk import FAILURES
+
 IDENTIFIERS = frozenset(
     """PatientID OtherPatientIDs IssuerOfPatientID AccessionNumber StudyID AdmissionID DeviceSerialNumber
     StationName PatientTelephoneNumbers MedicalRecordLocator
@@ -30,9 +34,25 @@ PLACES = frozenset(
 )
 """Values whose words point to a place or institution; words of the lexicon ("hospital") are no terms."""
 
+CONCEPTS = frozenset(
+    """113870 113871 113872 113873 113877 113880 121008 121009 121013 121016 121017 121020 121021 121022 121029 121030
+    121040 121041 121043 121088 121114 121121 121122 121148 121193 121196 121197 111700 111705 128774 128775
+    """.split()
+)
+"""Concepts of DCM (PS3.16 D) whose text in a report is one identifier or name."""
+
 PLACEHOLDERS = frozenset(
     """anon anonymous anonymized anonymised deidentified removed none null nil unknown unnamed undefined empty
     not available name patient subject test dummy default other first last noname nnn xxx
     """.split()
 )
 """Stand-ins that tools write instead of an identifier; they identify nobody."""
+
+
+def tells(item: Dataset) -> bool:
+    """Say whether the text of a content item is one identifier or name, by its concept. Never raises."""
+    try:
+        name = item["ConceptNameCodeSequence"].value[0]
+        return str(name["CodingSchemeDesignator"].value) == "DCM" and str(name["CodeValue"].value) in CONCEPTS
+    except FAILURES:
+        return False

@@ -21,7 +21,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 
-from filmroom.deid import eyes, forms, kinds, proofread, slack
+from filmroom.deid import contents, eyes, forms, kinds, proofread, slack
 from filmroom.deid.canonical import is_canonical
 from filmroom.deid.identifiers import (
     Identifiers,
@@ -210,6 +210,8 @@ def _look_at_elements(dataset: Dataset, rules: Mapping[int, Rule], seen: Inspect
     if not forms.one_shift(moved, seen.forbidden.dates):
         seen.fail("dates-disagree")
     _look_at_palettes(dataset, seen)
+    if kinds.CONTENT in dataset and not contents.is_sound(dataset, seen.profile):
+        seen.fail("content-item", kinds.CONTENT)
     for keyword in _required(dataset):
         if keyword not in dataset or dataset[keyword].is_empty:
             seen.fail("required-missing", keyword)

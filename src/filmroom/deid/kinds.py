@@ -10,6 +10,28 @@ PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 CONTENT = "ContentSequence"
 WAVEFORMS = "WaveformSequence"
 
+VALUE_OF = {
+    "CONTAINER": "ContinuityOfContent",
+    "TEXT": "TextValue",
+    "NUM": "MeasuredValueSequence",
+    "CODE": "ConceptCodeSequence",
+    "DATE": "Date",
+    "TIME": "Time",
+    "DATETIME": "DateTime",
+    "PNAME": "PersonName",
+    "UIDREF": "UID",
+    "SCOORD": "GraphicData",
+    "SCOORD3D": "GraphicData",
+    "TCOORD": "TemporalRangeType",
+    "IMAGE": "ReferencedSOPSequence",
+    "COMPOSITE": "ReferencedSOPSequence",
+    "WAVEFORM": "ReferencedSOPSequence",
+}
+"""By the value type of a content item the attribute that has its value (PS3.3 C.17.3.2)."""
+
+NAMELESS = frozenset({"CONTAINER", "SCOORD", "SCOORD3D", "TCOORD", "IMAGE", "COMPOSITE", "WAVEFORM"})
+"""Value types of which an item needs no concept name."""
+
 _PREFIX = "1.2.840.10008.5.1.4.1.1."
 _WITHOUT_PIXELS = {
     **dict.fromkeys(("88.11", "88.22", "88.33", "88.34", "88.59", "88.67", "88.68", "88.73"), CONTENT),

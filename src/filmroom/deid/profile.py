@@ -19,11 +19,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib import resources
 from pathlib import Path
+from typing import TypeAlias
 
 from pydicom._uid_dict import UID_dictionary
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from filmroom.deid import kinds, table
+from filmroom.deid.publiccodes import SCHEMES
 from filmroom.deid.table import Option, Tables
 from filmroom.errors import Invalid, NotFound
 from filmroom.ids import Digest, check_name
@@ -69,7 +71,7 @@ _ROOM_FOR: Mapping[Action, frozenset[str]] = {
     Action.SHIFT_DATE: frozenset({"DA", "DT"}),
     Action.AGE: frozenset({"AS"}),
     Action.CLEAN_DESCRIPTOR: _TEXT | {"CS"},
-    Action.CODE: frozenset("SH LO UC".split()),
+    Action.CODE: frozenset("CS SH LO UC".split()),
     Action.RETAIN: _TEXT,
 }
 _SERVES: Mapping[str, frozenset[Action]] = {
@@ -84,8 +86,8 @@ _SERVES: Mapping[str, frozenset[Action]] = {
 """Which actions do what a letter of Table E.1-1 asks for, beside dropping the attribute."""
 _KEPT_UIDS = frozenset({"SOPClassUID", "ReferencedSOPClassUID", "CodingSchemeUID", "ContextUID", "MappingResourceUID"})
 _KEPT_BYTES = frozenset(
-    """PixelData FloatPixelData DoubleFloatPixelData WaveformData WaveformPaddingValue LUTData RedPaletteColorLookupTableData GreenPaletteColorLookupTableData
-    BluePaletteColorLookupTableData""".split()
+    """PixelData FloatPixelData DoubleFloatPixelData WaveformData RedPaletteColorLookupTableData
+    GreenPaletteColorLookupTableData BluePaletteColorLookupTableData""".split()
 )
 _NEEDED: Mapping[str, Action] = {
     "SOPClassUID": Action.KEEP,
@@ -106,6 +108,7 @@ STAMPED = (
 _METHOD_CHARS, _DIGEST_CHARS = 60, 32
 _BASIC = ("113100", "Basic Application Confidentiality Profile")
 _CODES: Mapping[Option, tuple[str, str]] = {
+    Option.STRUCTURED: ("113104", "Clean Structured Content Option"),
     Option.DESCRIPTORS: ("113105", "Clean Descriptors Option"),
     Option.MODIFIED_DATES: ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
     Option.CHARACTERISTICS: ("113108", "Retain Patient Characteristics Option"),
@@ -113,6 +116,10 @@ _CODES: Mapping[Option, tuple[str, str]] = {
     Option.INSTITUTION: ("113112", "Retain Institution Identity Option"),
 }
 """The options that a profile can have, in the order of their codes."""
+
+
+Concept: TypeAlias = tuple[str, str]
+"""The coding scheme and the code of what a content item is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,8 @@ class Profile:
     """A checked profile. `digest` is that of `text`; `rules` is keyed by SOP Class UID and then by tag.
 
     `codes` are those of CID 7050 by SOP Class UID. `retained` are the keywords of what an option lets stay as it is.
+    `concepts` says which content items of reports may stay: with KEEP any but texts, with CLEAN_DESCRIPTOR those too.
+    `barred` are items, by concept and value type, of which Table E.3.4-1 leaves nothing under the profile's options.
     """
 
     name: str
@@ -138,6 +147,8 @@ class Profile:
     rules: Mapping[str, Mapping[int, Rule]] = field(repr=False)
     codes: Mapping[str, tuple[tuple[str, str], ...]] = field(repr=False)
     retained: frozenset[str] = field(repr=False)
+    concepts: Mapping[Concept, Action] = field(repr=False)
+    barred: frozenset[tuple[Concept, str]] = field(repr=False)
 
     @property
     def shifts_dates(self) -> bool:
@@ -170,7 +181,7 @@ def parse(text: str) -> Profile:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise Invalid(f"the profile is not TOML: {error}", "mend that line") from None
-    if extra := sorted(document.keys() - {"name", "options", "groups", "classes"}):
+    if extra := sorted(document.keys() - {"name", "options", "groups", "classes", "concepts"}):
         raise _at(extra[0], "is not a key of a profile")
     name = document.get("name")
     if not isinstance(name, str):
@@ -196,6 +207,8 @@ def parse(text: str) -> Profile:
             if rule.action in (Action.KEEP, Action.RETAIN)
             if (row := table.shipped().attribute(tag)) and row.action(options) == "K"
         ),
+        concepts=_concepts(document.get("concepts", {})),
+        barred=frozenset(_barred(options)),
     )
 
 
@@ -247,6 +260,13 @@ def _used(rules: Mapping[int, Rule], options: AbstractSet[Option]) -> set[Option
     return {option for row in loose for option in options if row.options.get(option) == row.action(options)}
 
 
+def _barred(options: AbstractSet[Option]) -> Iterator[tuple[Concept, str]]:
+    for row in table.shipped().content_items:
+        asked = row.action(options)
+        if asked == "X" or (row.value_type == "TEXT" and asked != "C"):
+            yield (row.scheme, row.code), row.value_type
+
+
 def _options(words: object) -> frozenset[Option]:
     if not isinstance(words, str):
         raise _at("options", "must be a string of options")
@@ -278,6 +298,24 @@ def _group(group: str, table: object) -> Iterator[tuple[str, Rule]]:
                 raise _at(place, f"names {keyword}, which the group has already")
             seen.add(keyword)
             yield keyword, _rule(keyword, Action(action), place)
+
+
+def _concepts(table: object) -> dict[Concept, Action]:
+    """Return the concepts of a table of tables: by action, and in it by coding scheme, a string of codes."""
+    if not isinstance(table, dict):
+        raise _at("concepts", "must be a table of actions")
+    found: dict[Concept, Action] = {}
+    for action, schemes in table.items():
+        place = f"concepts.{action}"
+        if action not in (Action.KEEP, Action.CLEAN_DESCRIPTOR) or not isinstance(schemes, dict):
+            raise _at(place, "must be keep or clean-descriptor, and a table of coding schemes")
+        for scheme, codes in schemes.items():
+            if scheme not in SCHEMES or not isinstance(codes, str):
+                raise _at(f"{place}.{scheme}", "must be a public coding scheme, and a string of codes")
+            for code in codes.split():
+                if found.setdefault((scheme, code), Action(action)) != action:
+                    raise _at(f"{place}.{scheme}", f"names {code}, which has another action already")
+    return found
 
 
 def _rule(keyword: str, action: Action, place: str) -> Rule:

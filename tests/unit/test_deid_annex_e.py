@@ -59,8 +59,7 @@ STRICTER = {
         ScheduledStudyLocation""",
     "names a device or a palette, which no use of the pixels asks for": """InstanceCreatorUID ManufacturerDeviceClassUID
         PaletteColorLookupTableUID DeviceUID XRayDetectorID HardcopyCreationDeviceID""",
-    "is of no class that a profile lets through": """SelectorASValue SourceManufacturer SourceSerialNumber
-        TreatmentMachineName""",
+    "is of no class that a profile lets through": """SelectorASValue SourceManufacturer SourceSerialNumber""",
 }
 NAMED = {keyword for words in STRICTER.values() for keyword in words.split()}
 

@@ -1,5 +1,6 @@
 """Objects that are no plain images: what stays of each class, what never leaves, and nothing planted in any of them."""
 
+import struct
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -402,3 +403,224 @@ def test_a_measurement_report_of_the_corpus_ends_clean(corpus: Path, file: str) 
     verdict = judged((corpus / file).read_bytes())
     assert isinstance(verdict, verify.Passed)
     assert (verdict.record["frames"], verdict.coverage.frames_present) == (0, 0)
+
+
+# -- radiotherapy, presentations, registrations, maps --------------------------------------------------------------
+
+
+def structures(plants: Plants) -> Dataset:
+    ds = stem("481.3", "RTSTRUCT", plants)
+    for keyword in ("StructureSetLabel", "StructureSetName", "StructureSetDescription", "ReviewerName"):
+        setattr(ds, keyword, plants.next())
+    ds.StructureSetDate, ds.StructureSetTime, ds.ApprovalStatus = STUDIED, "101112", "UNAPPROVED"
+    images = with_items(ContourImageSequence=reference())
+    images.SeriesInstanceUID = f"{STUDY}.3"
+    study = with_items(RTReferencedSeriesSequence=images)
+    study.ReferencedSOPClassUID, study.ReferencedSOPInstanceUID = UID("1.2.840.10008.3.1.2.3.1"), STUDY
+    frame = with_items(RTReferencedStudySequence=study)
+    frame.FrameOfReferenceUID = f"{STUDY}.9"
+    ds.ReferencedFrameOfReferenceSequence = Sequence([frame])
+    region, observed = Dataset(), Dataset()
+    region.ROINumber, region.ROIName = 1, f"GTV lung left {plants.next()}"
+    region.ROIDescription, region.ReferencedFrameOfReferenceUID = plants.next(), f"{STUDY}.9"
+    region.ROIGenerationAlgorithm = "SEMIAUTOMATIC"
+    ds.StructureSetROISequence = Sequence([region])
+    contour = with_items(ContourImageSequence=reference())
+    contour.ContourGeometricType, contour.NumberOfContourPoints = "CLOSED_PLANAR", 2
+    contour.ContourData = ["1.5", "2", "-3", "4", "5", "6"]
+    drawn = with_items(ContourSequence=contour)
+    drawn.ReferencedROINumber, drawn.ROIDisplayColor = 1, [255, 0, 0]
+    ds.ROIContourSequence = Sequence([drawn])
+    observed.ObservationNumber, observed.ReferencedROINumber, observed.RTROIInterpretedType = 1, 1, "GTV"
+    observed.ROIInterpreter, observed.ROIObservationDescription = plants.next(), plants.next()
+    ds.RTROIObservationsSequence = Sequence([observed])
+    return ds
+
+
+def test_a_structure_set_keeps_its_contours_and_the_medical_part_of_its_names() -> None:
+    plants = Plants()
+    copy = cleanly(structures(plants), plants)
+    [region], [drawn], [observed] = (
+        copy.StructureSetROISequence,
+        copy.ROIContourSequence,
+        copy.RTROIObservationsSequence,
+    )
+    assert (region.ROIName, region.ROIGenerationAlgorithm) == ("GTV lung left", "SEMIAUTOMATIC")
+    assert region.ReferencedFrameOfReferenceUID == copy.FrameOfReferenceUID
+    assert drawn.ContourSequence[0].ContourData == [1.5, 2, -3, 4, 5, 6]
+    assert drawn.ContourSequence[0].ContourGeometricType == "CLOSED_PLANAR"
+    assert (observed.RTROIInterpretedType, str(observed.ROIInterpreter)) == ("GTV", "")
+    assert copy.StructureSetLabel == "REMOVED" and "StructureSetDescription" not in copy
+    study = copy.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+    assert study.ReferencedSOPInstanceUID == copy.StudyInstanceUID
+
+
+def test_a_plan_keeps_its_beams_and_names_nobody() -> None:
+    plants = Plants()
+    ds = stem("481.5", "RTPLAN", plants)
+    ds.RTPlanLabel, ds.RTPlanName, ds.RTPlanDescription = plants.next(), plants.next(), plants.next()
+    ds.RTPlanDate, ds.RTPlanGeometry, ds.ApprovalStatus = STUDIED, "PATIENT", "APPROVED"
+    ds.ReviewDate, ds.ReviewerName = STUDIED, plants.next()
+    dose, beam, point = Dataset(), Dataset(), Dataset()
+    dose.DoseReferenceUID, dose.DoseReferenceDescription = f"{STUDY}.44", plants.next()
+    dose.DoseReferenceNumber, dose.DoseReferenceStructureType, dose.DoseReferenceType = 1, "SITE", "TARGET"
+    ds.DoseReferenceSequence = Sequence([dose])
+    group = Dataset()
+    group.FractionGroupNumber, group.NumberOfFractionsPlanned, group.FractionGroupDescription = 1, 30, plants.next()
+    ds.FractionGroupSequence = Sequence([group])
+    beam.BeamNumber, beam.BeamName, beam.BeamDescription = 1, f"arc 1 {plants.next()}", plants.next()
+    beam.BeamType, beam.RadiationType, beam.PrimaryDosimeterUnit = "DYNAMIC", "PHOTON", "MU"
+    beam.InstitutionName = plants.next()
+    point.ControlPointIndex, point.GantryAngle, point.GantryRotationDirection = 0, "179.9", "CC"
+    beam.ControlPointSequence = Sequence([point])
+    ds.BeamSequence = Sequence([beam])
+    copy = cleanly(ds, plants)
+    [beam] = copy.BeamSequence
+    assert (beam.BeamName, beam.BeamType, beam.RadiationType, beam.PrimaryDosimeterUnit) == (
+        "arc 1",
+        "DYNAMIC",
+        "PHOTON",
+        "MU",
+    )
+    assert (beam.ControlPointSequence[0].GantryAngle, copy.RTPlanGeometry) == (179.9, "PATIENT")
+    assert copy.DoseReferenceSequence[0].DoseReferenceUID.startswith("2.25.")
+
+
+def presentation(plants: Plants) -> Dataset:
+    ds = stem("11.1", "PR", plants)
+    ds.PresentationCreationDate, ds.PresentationCreationTime = STUDIED, "101112"
+    series = with_items(ReferencedImageSequence=reference())
+    series.SeriesInstanceUID = f"{STUDY}.3"
+    ds.ReferencedSeriesSequence = Sequence([series])
+    area = Dataset()
+    area.DisplayedAreaTopLeftHandCorner, area.DisplayedAreaBottomRightHandCorner = [1, 1], [512, 512]
+    area.PresentationSizeMode = "SCALE TO FIT"
+    ds.DisplayedAreaSelectionSequence = Sequence([area])
+    words, drawing, layer = Dataset(), Dataset(), Dataset()
+    words.UnformattedTextValue = plants.next()
+    drawing.GraphicAnnotationUnits, drawing.GraphicDimensions, drawing.NumberOfGraphicPoints = "PIXEL", 2, 2
+    drawing.GraphicData, drawing.GraphicType, drawing.GraphicFilled = [1.0, 2.0, 30.0, 40.0], "POLYLINE", "N"
+    annotation = with_items(TextObjectSequence=words, GraphicObjectSequence=drawing)
+    only_text = with_items(TextObjectSequence=words)
+    layer.GraphicLayer = annotation.GraphicLayer = only_text.GraphicLayer = plants.next()
+    layer.GraphicLayerOrder, layer.GraphicLayerDescription = 1, plants.next()
+    ds.GraphicAnnotationSequence, ds.GraphicLayerSequence = Sequence([only_text, annotation]), Sequence([layer])
+    window = Dataset()
+    window.WindowCenter, window.WindowWidth, window.WindowCenterWidthExplanation = "40", "400", plants.next()
+    ds.SoftcopyVOILUTSequence = Sequence([window])
+    for tag, vr in (((0x6000, 0x3000), "OW"), ((0x6000, 0x4000), "LT"), ((0x6000, 0x1500), "LO")):
+        value = plants.next()
+        ds.add_new(tag, vr, value.encode() if vr == "OW" else value)
+    return ds
+
+
+def test_a_presentation_state_keeps_what_it_displays_and_draws_and_no_words() -> None:
+    plants = Plants()
+    copy = cleanly(presentation(plants), plants)
+    [annotation] = copy.GraphicAnnotationSequence
+    assert "TextObjectSequence" not in annotation
+    assert annotation.GraphicObjectSequence[0].GraphicData == [1, 2, 30, 40]
+    assert annotation.GraphicLayer == copy.GraphicLayerSequence[0].GraphicLayer == "REMOVED"
+    assert copy.DisplayedAreaSelectionSequence[0].PresentationSizeMode == "SCALE TO FIT"
+    assert copy.SoftcopyVOILUTSequence[0].WindowWidth == 400
+    assert not [element for element in copy if element.tag.group == 0x6000]
+    assert "113103" in [item.CodeValue for item in copy.DeidentificationMethodCodeSequence]
+
+
+def lookup(*entries: int) -> Dataset:
+    table = Dataset()
+    table.add_new("LUTDescriptor", "US", [len(entries), 0, 16])
+    table.add_new("LUTData", "US", list(entries))
+    return table
+
+
+def test_a_lookup_table_stays_as_it_is_unless_it_could_be_text() -> None:
+    ramp = list(range(0x3000, 0x7000, 64))
+    for entries, stays in ((ramp, True), ([5, 1, 9], True), ([0x5150, 0x4C50, 0x544E, 0x515A], False)):
+        ds = presentation(Plants())
+        ds.SoftcopyVOILUTSequence = Sequence([with_items(VOILUTSequence=lookup(*entries))])
+        data = written(ds)
+        if not stays:
+            assert list(refused(data)) == ["table-not-cleanable"]
+            continue
+        copy = pydicom.dcmread(BytesIO(copied(data).data))
+        assert copy.SoftcopyVOILUTSequence[0].VOILUTSequence[0].LUTData == entries
+        assert isinstance(judged(data), verify.Passed)
+        copy.SoftcopyVOILUTSequence[0].VOILUTSequence[0].LUTData = [0x5150, 0x4C50, 0x544E, 0x515A]
+        assert "text-in-numbers" in faults(data, written(copy))
+
+
+def test_a_registration_keeps_its_matrix_and_relates_the_new_frames_of_reference() -> None:
+    plants = Plants()
+    ds = stem("66.1", "REG", plants)
+    matrix = Dataset()
+    matrix.FrameOfReferenceTransformationMatrixType = "RIGID"
+    matrix.FrameOfReferenceTransformationMatrix = list(map(str, [1, 0, 0, 12.25, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]))
+    one = with_items(MatrixRegistrationSequence=with_items(MatrixSequence=matrix), ReferencedImageSequence=reference())
+    one.FrameOfReferenceUID, one.ImageComments = f"{STUDY}.9", plants.next()
+    one.MatrixRegistrationSequence[0].FrameOfReferenceTransformationComment = plants.next()
+    ds.RegistrationSequence = Sequence([one])
+    copy = cleanly(ds, plants)
+    [one] = copy.RegistrationSequence
+    assert one.FrameOfReferenceUID == copy.FrameOfReferenceUID
+    [matrix] = one.MatrixRegistrationSequence[0].MatrixSequence
+    assert matrix.FrameOfReferenceTransformationMatrix[3] == 12.25
+
+
+def real_world(plants: Plants) -> Dataset:
+    mapped = with_items(MeasurementUnitsCodeSequence=coded("HU", "UCUM", plants.next()))
+    mapped.LUTExplanation, mapped.LUTLabel = plants.next(), plants.next()
+    mapped.RealWorldValueIntercept, mapped.RealWorldValueSlope = -1024.0, 1.0
+    return with_items(RealWorldValueMappingSequence=mapped, ReferencedImageSequence=reference())
+
+
+def test_a_real_world_value_mapping_keeps_its_numbers() -> None:
+    plants = Plants()
+    ds = stem("67", "RWV", plants)
+    ds.ReferencedImageRealWorldValueMappingSequence = Sequence([real_world(plants)])
+    copy = cleanly(ds, plants)
+    [one] = copy.ReferencedImageRealWorldValueMappingSequence
+    assert one.RealWorldValueMappingSequence[0].RealWorldValueIntercept == -1024
+
+
+def parametric_map(plants: Plants) -> Dataset:
+    ds = image(stem("30", "MR", plants))
+    del ds.PixelData, ds.BitsStored, ds.HighBit, ds.PixelRepresentation
+    ds.BitsAllocated, ds.FloatPixelData = 32, struct.pack("<16f", *range(16))
+    ds.ImageType = ["DERIVED", "PRIMARY", "OTHER"]
+    ds.SharedFunctionalGroupsSequence = Sequence([real_world(plants)])
+    return ds
+
+
+def test_a_parametric_map_keeps_its_numbers_and_hides_nothing_in_them() -> None:
+    plants = Plants()
+    ds = parametric_map(plants)
+    copy = cleanly(ds, plants)
+    assert copy.FloatPixelData == ds.FloatPixelData
+    data = written(ds)
+    assert {finding.code for finding in judged(data).findings} == {"pixels-not-read"}
+    longer = parametric_map(plants)
+    longer.FloatPixelData += b"ZQHIDDEN"
+    assert b"ZQHIDDEN" not in copied(written(longer)).data
+    copy.FloatPixelData += b"ZQHIDDEN"
+    assert {"pixel-length"} <= faults(data, written(copy))
+    longer.FloatPixelData = longer.FloatPixelData[:60]
+    assert list(refused(written(longer))) == ["pixel-data-short"]
+    longer.add_new("PixelData", "OW", bytes(32))
+    assert "pixel-data-unexpected" in refused(written(longer))
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "qurit+rt-utils/tests/mock_data/rt.dcm",
+        "pydicom+pydicom/src/pydicom/data/test_files/rtstruct.dcm",
+        "pydicom+pydicom/src/pydicom/data/test_files/rtplan.dcm",
+        "nroduit+weasis-dicom-tools/weasis-dicom-tools/src/test/resources/org/dcm4che3/img/prLUTs.dcm",
+        "nroduit+weasis-dicom-tools/weasis-dicom-tools/src/test/resources/org/dcm4che3/img/prOverlay.dcm",
+        "pydicom+pydicom-data/data_store/data/parametric_map_float.dcm",
+        "pydicom+pydicom-data/data_store/data/parametric_map_double_float.dcm",
+    ],
+)
+def test_plans_structures_presentations_and_maps_of_the_corpus_end_clean(corpus: Path, file: str) -> None:
+    assert isinstance(judged((corpus / file).read_bytes()), verify.Passed)

@@ -12,10 +12,10 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
-from filmroom.deid import kinds, pixels, policy, reports
+from filmroom.deid import kinds, pixels, policy, presentations, reports
 from filmroom.deid.actions import Context
 from filmroom.deid.identifying import IDENTIFIERS, PLACES, tells
 from filmroom.deid.policy import UIDS, Applied, NotApplied
@@ -26,6 +26,7 @@ from filmroom.errors import Unreadable
 from filmroom.records import Reason
 
 _PIXEL_TAGS = frozenset(map(Tag, kinds.PIXELS))
+_LABELS = ("StructureSetLabel", "RTPlanLabel")  # type 1: must have a value
 _TELLING = IDENTIFIERS | PLACES
 
 
@@ -47,12 +48,13 @@ def apply(data: bytes, profile: Profile, pseudonyms: Pseudonyms) -> Applied | No
     except Unreadable as error:
         return NotApplied(reasons=(Reason("unreadable", error.what),), subject=subject)
     sop_class = facts["SOPClassUID"]
-    cleaner = _Cleaner(profile.rules[sop_class], Context(subject, days, pseudonyms.uid, known))
+    pixel_tag = Tag(_carried(source, sop_class)[0]) if kinds.has_pixels(sop_class) else None
+    cleaner = _Cleaner(profile.rules[sop_class], pixel_tag, Context(subject, days, pseudonyms.uid, known))
     copy = cleaner.dataset(source)
     for keyword in policy.NAMED:
         if Tag(keyword) in profile.rules[sop_class]:
             setattr(copy, keyword, subject)
-    if kinds.carries(sop_class) == (kinds.CONTENT,) and (reason := reports.prune(copy, profile, known)):
+    if reason := _mend(copy, profile, known):
         return NotApplied(reasons=(reason,), subject=subject)
     copy.file_meta = _meta(syntax)
     cleaned = _put_pixels(copy, source, sop_class, syntax)
@@ -77,10 +79,11 @@ def apply(data: bytes, profile: Profile, pseudonyms: Pseudonyms) -> Applied | No
 
 
 class _Cleaner:
-    """Copies what the rules allow, and counts in `done` what was done to how many elements."""
+    """Copies what the rules allow but for the `pixels`, and counts in `done` what was done to how many elements."""
 
-    def __init__(self, rules: Mapping[int, Rule], context: Context) -> None:
+    def __init__(self, rules: Mapping[int, Rule], pixels: BaseTag | None, context: Context) -> None:
         self.rules = rules
+        self.pixels = pixels
         self.context = context
         self.done: Counter[str] = Counter()
 
@@ -88,7 +91,7 @@ class _Cleaner:
         copy = Dataset()
         for tag in sorted(source.keys()):
             rule = self.rules.get(int(tag))
-            if tag in _PIXEL_TAGS and depth == 0:
+            if tag == self.pixels and depth == 0:
                 continue
             element = None
             if rule is not None and tag not in _PIXEL_TAGS:
@@ -145,6 +148,17 @@ def _content_obstacles(source: Dataset, sop_class: str, syntax: str) -> list[Rea
     if kinds.shows_label(sop_class, _words(source, "ImageType"), policy.text(source, "SpecimenLabelInImage").upper()):
         reasons.append(Reason("label-in-image", "it can show the label of a slide, on which the patient is named"))
     return reasons
+
+
+def _mend(copy: Dataset, profile: Profile, known: frozenset[str]) -> Reason | None:
+    """Take out of the copy what is not whole without the values that went; return why none can be made whole."""
+    for keyword in _LABELS:
+        if keyword in copy and copy[keyword].is_empty:
+            setattr(copy, keyword, "REMOVED")
+    carried = kinds.carries(str(copy.SOPClassUID))
+    if carried == (kinds.CONTENT,):
+        return reports.prune(copy, profile, known)
+    return presentations.prune(copy) if carried == (kinds.DISPLAY,) else None
 
 
 def _carried(source: Dataset, sop_class: str) -> list[str]:

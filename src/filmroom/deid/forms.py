@@ -39,14 +39,20 @@ _MOST_CHARS = 64  # of a Code Meaning
 _PACKED = {"FD": "d", "FL": "f", "SL": "l", "SS": "h", "SV": "q", "UL": "L", "US": "H", "UV": "Q"}
 _RUN = {"FD": 8, "FL": 8}
 _WORD_BYTES = 6
+_FEW = 16
 _HUGE, _TINY = 1e12, 1e-25
-_BYTES = frozenset({"OB", "OW"})
+_BYTES = frozenset({"OB", "OW", "OF", "OD"})
+_LUT = "LUTData"
 
 
 def breach(element: DataElement, rule: Rule, subject: str) -> str | None:
     """Return the code of what a value has that its rule does not allow, None for nothing. `subject` is the copy's ID."""
     vr = str(element.VR)
-    if vr == "SQ" or vr in _BYTES:
+    if vr == "SQ":
+        return None
+    if element.keyword == _LUT and not element.is_empty:
+        return None if is_ramp(element) else "text-in-numbers"
+    if vr in _BYTES:
         return None
     count = element.VM
     if not count:
@@ -71,6 +77,14 @@ def most_values(tag: int) -> float:
     """Return how many values the dictionary lets an attribute have."""
     most = dictionary_VM(tag).rpartition("-")[2]
     return int(most) if most.isdigit() else float("inf")
+
+
+def is_ramp(element: DataElement) -> bool:
+    """Say whether the entries of a lookup table rise or fall all the way, or their bytes do not read as text."""
+    raw = element.value
+    words = struct.unpack(f"<{len(raw) // 2}H", raw) if isinstance(raw, bytes) else (raw if element.VM > 1 else [raw])
+    ordered = sorted(words)
+    return (len(words) > _FEW and list(words) in (ordered, ordered[::-1])) or not holds_text("US", words)
 
 
 def holds_text(vr: str, numbers: Sequence[float]) -> bool:

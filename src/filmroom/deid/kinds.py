@@ -9,6 +9,7 @@ from pydicom._uid_dict import UID_dictionary
 PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 CONTENT = "ContentSequence"
 WAVEFORMS = "WaveformSequence"
+DISPLAY = "DisplayedAreaSelectionSequence"
 
 VALUE_OF = {
     "CONTAINER": "ContinuityOfContent",
@@ -38,7 +39,7 @@ _WITHOUT_PIXELS = {
     **dict.fromkeys(("9.1.1", "9.1.2", "9.1.3", "9.1.4", "9.2.1", "9.3.1", "9.5.1", "9.6.1"), WAVEFORMS),
     "481.3": "StructureSetROISequence",
     "481.5": "FractionGroupSequence",
-    "11.1": "DisplayedAreaSelectionSequence",
+    "11.1": DISPLAY,
     "66.1": "RegistrationSequence",
     "67": "ReferencedImageRealWorldValueMappingSequence",
 }

@@ -22,6 +22,7 @@ _RUNS = {
     letters: re.compile(rb"[0-9A-Za-z]{%d}" % letters)
     for letters in (_LETTERS_IN_FLOATS, _LETTERS_IN_INTEGERS, _LETTERS_IN_ODD)
 }
+_SHORTEST_RAMP = 16  # of fewer numbers in order some could still be letters
 _PALETTE = "PALETTE COLOR"
 
 
@@ -34,6 +35,8 @@ def most(tag: int) -> float:
 
 def binary(element: DataElement, vr: str, source: Dataset) -> DataElement | None:
     """Return the element if its value is what its VR is for, None if not. `source` is where it lies."""
+    if element.keyword == "LUTData":
+        return _lut(element, vr, source)
     if vr in ("OB", "OW"):
         return _palette(element, vr, source)
     found = list(element.value) if element.VM > 1 else [element.value]
@@ -61,3 +64,15 @@ def _palette(element: DataElement, vr: str, source: Dataset) -> DataElement | No
         return DataElement(element.tag, vr, data[: 2 * entries])
     even = entries + entries % 2
     return DataElement(element.tag, vr, data[:even]) if len(data) >= even else None
+
+
+def _lut(element: DataElement, vr: str, source: Dataset) -> DataElement | None:
+    """Return a lookup table of as many entries as its descriptor says, that rises or falls or is no text."""
+    entries = int(source["LUTDescriptor"].value[0]) or 0x10000
+    raw = element.value
+    words = list(struct.unpack(f"<{len(raw) // 2}H", raw)) if vr == "OW" else list(raw) if element.VM > 1 else [raw]
+    if len(words) != entries:
+        return None
+    ordered = sorted(words)
+    is_ramp = entries > _SHORTEST_RAMP and words in (ordered, ordered[::-1])
+    return DataElement(element.tag, vr, raw) if is_ramp or not is_text("US", words) else None

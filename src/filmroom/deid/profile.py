@@ -86,7 +86,7 @@ _SERVES: Mapping[str, frozenset[Action]] = {
 """Which actions do what a letter of Table E.1-1 asks for, beside dropping the attribute."""
 _KEPT_UIDS = frozenset({"SOPClassUID", "ReferencedSOPClassUID", "CodingSchemeUID", "ContextUID", "MappingResourceUID"})
 _KEPT_BYTES = frozenset(
-    """PixelData FloatPixelData DoubleFloatPixelData WaveformData RedPaletteColorLookupTableData
+    """PixelData FloatPixelData DoubleFloatPixelData WaveformData LUTData RedPaletteColorLookupTableData
     GreenPaletteColorLookupTableData BluePaletteColorLookupTableData""".split()
 )
 _NEEDED: Mapping[str, Action] = {
@@ -108,6 +108,7 @@ STAMPED = (
 _METHOD_CHARS, _DIGEST_CHARS = 60, 32
 _BASIC = ("113100", "Basic Application Confidentiality Profile")
 _CODES: Mapping[Option, tuple[str, str]] = {
+    Option.GRAPHICS: ("113103", "Clean Graphics Option"),
     Option.STRUCTURED: ("113104", "Clean Structured Content Option"),
     Option.DESCRIPTORS: ("113105", "Clean Descriptors Option"),
     Option.MODIFIED_DATES: ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),

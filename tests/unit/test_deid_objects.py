@@ -624,3 +624,76 @@ def test_a_parametric_map_keeps_its_numbers_and_hides_nothing_in_them() -> None:
 )
 def test_plans_structures_presentations_and_maps_of_the_corpus_end_clean(corpus: Path, file: str) -> None:
     assert isinstance(judged((corpus / file).read_bytes()), verify.Passed)
+
+
+# -- waveforms -----------------------------------------------------------------------------------------------------
+
+ECGS = {"9.1.1": "12 leads", "9.1.2": "general", "9.1.3": "ambulatory", "9.2.1": "haemodynamic", "9.6.1": "respiratory"}
+SAMPLES = struct.pack("<8h", 1, -2, 3, -4, 5, -6, 7, -8)
+
+
+def waveform(sop_class: str, plants: Plants) -> Dataset:
+    ds = stem(sop_class, "ECG", plants)
+    channel = with_items(ChannelSourceSequence=coded("2:2", "MDC", plants.next()))
+    channel.ChannelLabel, channel.ChannelSensitivity, channel.WaveformBitsStored = f"Lead II {plants.next()}", "2.5", 16
+    group = with_items(ChannelDefinitionSequence=[channel, channel])
+    group.MultiplexGroupLabel, group.WaveformOriginality = plants.next(), "ORIGINAL"
+    group.NumberOfWaveformChannels, group.NumberOfWaveformSamples, group.SamplingFrequency = 2, 4, "500"
+    group.WaveformBitsAllocated, group.WaveformSampleInterpretation = 16, "SS"
+    group.add_new("WaveformData", "OW", SAMPLES)
+    ds.WaveformSequence = Sequence([group])
+    said, number, mark, local = Dataset(), Dataset(), Dataset(), Dataset()
+    said.UnformattedTextValue, local.NumericValue = f"sinus rhythm, confirmed by {plants.next()}", "60"
+    number.ConceptNameCodeSequence = Sequence([coded("5.10.2.1-3", "SCPECG", plants.next())])
+    number.NumericValue, number.MeasurementUnitsCodeSequence = "982", Sequence([coded("ms", "UCUM", "")])
+    mark.ConceptNameCodeSequence = Sequence([coded("5.7.1-3", "SCPECG", plants.next())])
+    mark.TemporalRangeType, mark.ReferencedSamplePositions = "POINT", [2]
+    local.ConceptNameCodeSequence = Sequence([coded("77", "99HOSPITAL", plants.next())])
+    local.MeasurementUnitsCodeSequence = Sequence([coded("/min", "UCUM", "")])
+    only_name = Dataset()
+    only_name.UnformattedTextValue = plants.next()
+    annotations = [said, number, mark, local, only_name]
+    for each in annotations:
+        each.ReferencedWaveformChannels, each.AnnotationGroupNumber = [1, 0], 0
+    ds.WaveformAnnotationSequence = Sequence(annotations)
+    context = valued("TEXT", ("121030", "DCM"), "TextValue", plants.next())
+    ds.AcquisitionContextSequence = Sequence([context])
+    return ds
+
+
+@pytest.mark.parametrize("sop_class", ECGS, ids=ECGS.values())
+def test_a_waveform_keeps_its_samples_and_channels_and_no_name_in_its_annotations(sop_class: str) -> None:
+    plants = Plants()
+    copy = cleanly(waveform(sop_class, plants), plants)
+    [group] = copy.WaveformSequence
+    assert group.WaveformData == SAMPLES
+    assert group.ChannelDefinitionSequence[1].ChannelLabel == "Lead II"
+    assert group.ChannelDefinitionSequence[1].ChannelSourceSequence[0].CodeValue == "2:2"
+    said, number, mark = copy.WaveformAnnotationSequence
+    assert said.UnformattedTextValue == "sinus rhythm by"
+    assert (number.NumericValue, number.ConceptNameCodeSequence[0].CodeValue) == (982, "5.10.2.1-3")
+    assert mark.ReferencedSamplePositions == 2
+    assert not copy.AcquisitionContextSequence
+
+
+def test_samples_are_compared_with_the_source_s_and_have_nothing_behind_them() -> None:
+    plants = Plants()
+    ds = waveform("9.1.1", plants)
+    ds.WaveformSequence[0].WaveformData += b"ZQHIDDEN"
+    data = written(ds)
+    assert b"ZQHIDDEN" not in copied(data).data
+    assert isinstance(judged(data), verify.Passed)
+    for changed, code in ((SAMPLES[:-1] + b"\1", "samples-differ"), (SAMPLES + b"ZQHIDDEN", "samples-length")):
+        copy = pydicom.dcmread(BytesIO(copied(data).data))
+        copy.WaveformSequence[0].WaveformData = changed
+        assert code in faults(data, written(copy))
+    ds.WaveformSequence[0].WaveformData = SAMPLES[:-4]
+    assert "samples-differ" in faults(written(ds), copied(written(ds)).data)
+
+
+def test_the_ecg_of_the_corpus_ends_clean_with_its_measurements(corpus: Path) -> None:
+    data = (corpus / "pydicom+pydicom/src/pydicom/data/test_files/waveform_ecg.dcm").read_bytes()
+    assert isinstance(judged(data), verify.Passed)
+    copy = pydicom.dcmread(BytesIO(copied(data).data))
+    assert len(copy.WaveformAnnotationSequence) > 60
+    assert "RITMO" not in str(copy)

@@ -63,6 +63,8 @@ _CODE = re.compile(
     | (?:RID|RPID)\d{1,6}                # RadLex
     | [CD]\d{3,8}                        # NCIt, UMLS, MeSH
     | [A-Z]\d\d(?:\.\d{1,3})?           # ICD-10
+    | 5(?:\.\d{1,2}){1,3}(?:-\d{1,3}){1,3} # SCP-ECG: 5.6.3-9-1
+    | [1-9]:\d{1,5}                       # ISO/IEEE 11073: 2:15872
     | (?:UBERON:)?\d{1,18}(?:[-.]\d{1,6})? # DCM, SCT, LOINC, versions
     )\Z""",
     re.VERBOSE,

@@ -15,7 +15,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
-from filmroom.deid import kinds, pixels, policy, presentations, reports
+from filmroom.deid import kinds, pixels, policy, presentations, reports, waveforms
 from filmroom.deid.actions import Context
 from filmroom.deid.identifying import IDENTIFIERS, PLACES, tells
 from filmroom.deid.policy import UIDS, Applied, NotApplied
@@ -158,6 +158,8 @@ def _mend(copy: Dataset, profile: Profile, known: frozenset[str]) -> Reason | No
     carried = kinds.carries(str(copy.SOPClassUID))
     if carried == (kinds.CONTENT,):
         return reports.prune(copy, profile, known)
+    if carried == (kinds.WAVEFORMS,):
+        waveforms.prune(copy)
     return presentations.prune(copy) if carried == (kinds.DISPLAY,) else None
 
 

@@ -28,7 +28,10 @@ _SHAPES: Mapping[str, re.Pattern[str]] = {
     "UI": re.compile(r"[0-9.]{1,64}"),
 }
 _SUBJECT = re.compile(r"P[A-Z2-7]{16}")
-_CODE_SHAPE = re.compile(r"(?:UBERON:|RPID|RID|[A-Z][0-9A-F]?-|[A-Z])?[0-9A-F]{1,18}(?:[-.][0-9]{1,6})?")
+_CODE_SHAPE = re.compile(
+    r"(?:UBERON:|RPID|RID|[A-Z][0-9A-F]?-|[A-Z])?[0-9A-F]{1,18}(?:[-.][0-9]{1,6})?"
+    r"|5\.[0-9]{1,2}(?:\.[0-9]{1,2}){0,2}(?:-[0-9]{1,3}){1,3}|[1-9]:[0-9]{1,5}"
+)
 _STAND_INS = frozenset({"REMOVED", "19000101", "19000101000000", "000000", "000Y", "0"})
 _TOKEN = re.compile(r"[0-9A-Za-z]+")
 _PIECE = re.compile(r"[0-9]+|[A-Z]?[a-z]+|[A-Z]+(?![a-z])")

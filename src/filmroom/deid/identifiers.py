@@ -62,7 +62,7 @@ class Identifiers:
 
     `found` has the terms by the attribute of a device, place or identifier that they come from, with the sequence that it
     lies in; PatientAge for ages, "" for all others.
-    `frames` are the digests of the source's decoded frames, None when it cannot be decoded. `doubts` are the attributes
+    `frames` are the digests of the source's decoded frames, None when it cannot be decoded, `waveforms` those of samples. `doubts` are the attributes
     of the source that do not exclude text in its pixels (`eyes`), an overlay, in a group of its own or in unused bits,
     among them; `unsettled` are those that reading the pixels does not settle. `extent` is how much has to be read.
     `is_said_clean` is whether the source says that there is no text. `source` is kept for comparing pixels.
@@ -74,6 +74,7 @@ class Identifiers:
     dates: Mapping[str, frozenset[str]] = field(repr=False)
     spellings: frozenset[str] = field(repr=False)
     frames: tuple[str, ...] | None = field(repr=False)
+    waveforms: tuple[str, ...] = field(repr=False)
     doubts: frozenset[str]
     unsettled: frozenset[str]
     extent: eyes.Extent
@@ -121,6 +122,7 @@ def identifiers(source: bytes) -> Identifiers:
         dates={keyword: frozenset(found) for keyword, found in notes.dates.items()},
         spellings=frozenset(spelt for found in notes.dates.values() for day in found for spelt in _spellings(day)),
         frames=frame_digests(dataset),
+        waveforms=waveform_digests(dataset),
         doubts=eyes.doubts(dataset) | ({"OverlayData"} if notes.overlays else set()),
         unsettled=eyes.beyond_reading(dataset),
         extent=eyes.Extent.FRAMES if notes.overlays else eyes.extent(dataset),
@@ -138,6 +140,23 @@ def frame_digests(dataset: Dataset) -> tuple[str, ...] | None:
         )
     except Unreadable:
         return None
+
+
+def waveform_digests(dataset: Dataset) -> tuple[str, ...]:
+    """Return a digest of the samples of every multiplex group; of one that breaks its VR or is too short, of nothing."""
+    try:
+        groups = [
+            (int(sample_bytes(group)), bytes(group.WaveformData)) for group in dataset.get("WaveformSequence") or []
+        ]
+    except walk.FAILURES:
+        return ()
+    return tuple(Digest.of(data[:size] if len(data) >= size else b"").hex for size, data in groups)
+
+
+def sample_bytes(group: Dataset) -> int:
+    """Return how long the samples of a multiplex group are. Raises what is in `walk.FAILURES`."""
+    channels, samples = int(group.NumberOfWaveformChannels), int(group.NumberOfWaveformSamples)
+    return channels * samples * (int(group.WaveformBitsAllocated) // 8)
 
 
 def in_text(text: str, forbidden: Identifiers) -> bool:

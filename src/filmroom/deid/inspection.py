@@ -32,6 +32,8 @@ from filmroom.deid.identifiers import (
     in_pieces,
     in_pixel_bytes,
     in_text,
+    sample_bytes,
+    waveform_digests,
 )
 from filmroom.deid.profile import STAMPED, Action, Profile, Rule, codes, method
 from filmroom.dicom import encode, pixels, walk
@@ -41,6 +43,7 @@ from filmroom.records import Coverage, Finding, Severity
 
 _META = frozenset({0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00020012, 0x00020013})
 _PIXEL_TAGS = tuple(map(Tag, kinds.PIXELS))
+_SAMPLES = "WaveformData"
 _METHOD_CODES = "DeidentificationMethodCodeSequence"
 _CLEANED = "113101"
 _CODE_TAGS = frozenset(map(Tag, ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")))
@@ -109,6 +112,7 @@ def inspect(
             _look_at_elements(dataset, rules, seen)
             _look_at_stamp(dataset, seen)
         _look_at_pixels(dataset, seen)
+        _look_at_samples(dataset, seen)
         if not is_canonical(output, dataset):
             seen.fail("not-canonical")
         seen.names = {keyword: str(dataset.get(keyword) or "") for keyword in _NAMES}
@@ -252,8 +256,8 @@ def _every(dataset: Dataset, path: str = "", stamped: bool = False) -> Iterator[
 def _look_at_value(element: DataElement, rule: Rule, path: str, seen: Inspection) -> None:
     """Compare one value that is there with the source's identifiers and with what its rule promises."""
     vr, forbidden = str(element.VR), seen.forbidden
-    if element.tag in _PIXEL_TAGS:
-        return
+    if element.tag in _PIXEL_TAGS or element.keyword == _SAMPLES:
+        return  # looked at as a whole, by _look_at_pixels and _look_at_samples
     if rule.action is Action.EMPTY:
         seen.fail("not-empty", path)
     for part in element.value if isinstance(element.value, MultiValue) else [element.value]:
@@ -353,6 +357,16 @@ def _look_at_doubts(dataset: Dataset, seen: Inspection) -> None:
     if read is not eyes.Extent.FRAMES:
         open_doubts |= claims
     seen.findings.update(eyes.findings(open_doubts, read))
+
+
+def _look_at_samples(dataset: Dataset, seen: Inspection) -> None:
+    """Compare the samples of every multiplex group with the source's, and their length with what the group says."""
+    groups = list(dataset.get(kinds.WAVEFORMS) or [])
+    if waveform_digests(dataset) != seen.forbidden.waveforms:
+        seen.fail("samples-differ", kinds.WAVEFORMS)
+    sizes = [sample_bytes(group) for group in groups]
+    if any(len(group[_SAMPLES].value) != size + size % 2 for group, size in zip(groups, sizes, strict=True)):
+        seen.fail("samples-length", kinds.WAVEFORMS)
 
 
 def _look_at_floats(dataset: Dataset, seen: Inspection) -> None:

@@ -37,6 +37,8 @@ def binary(element: DataElement, vr: str, source: Dataset) -> DataElement | None
     """Return the element if its value is what its VR is for, None if not. `source` is where it lies."""
     if element.keyword == "LUTData":
         return _lut(element, vr, source)
+    if element.keyword == "WaveformData":
+        return _samples(element, vr, source)
     if vr in ("OB", "OW"):
         return _palette(element, vr, source)
     found = list(element.value) if element.VM > 1 else [element.value]
@@ -76,3 +78,10 @@ def _lut(element: DataElement, vr: str, source: Dataset) -> DataElement | None:
     ordered = sorted(words)
     is_ramp = entries > _SHORTEST_RAMP and words in (ordered, ordered[::-1])
     return DataElement(element.tag, vr, raw) if is_ramp or not is_text("US", words) else None
+
+
+def _samples(element: DataElement, vr: str, source: Dataset) -> DataElement | None:
+    """Return the samples of a multiplex group, without what lies behind the last one; None when some are missing."""
+    count = int(source["NumberOfWaveformChannels"].value) * int(source["NumberOfWaveformSamples"].value)
+    size, data = count * int(source["WaveformBitsAllocated"].value) // 8, bytes(element.value)
+    return DataElement(element.tag, vr, data[:size] + bytes(size % 2)) if 0 < size <= len(data) else None

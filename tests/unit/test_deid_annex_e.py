@@ -44,9 +44,8 @@ STRICTER = {
     MODULES: """ClinicalTrialCoordinatingCenterName ClinicalTrialProtocolEthicsCommitteeName ClinicalTrialProtocolID
         ClinicalTrialProtocolName ClinicalTrialSeriesDescription ClinicalTrialSiteID ClinicalTrialSiteName
         ClinicalTrialSponsorName ClinicalTrialSubjectID ClinicalTrialSubjectReadingID ClinicalTrialTimePointDescription
-        ClinicalTrialTimePointID ContainerDescription ContainerIdentifier IssuerOfTheContainerIdentifierSequence
-        IssuerOfTheSpecimenIdentifierSequence PyramidDescription PyramidLabel PyramidUID SpecimenDetailedDescription
-        SpecimenIdentifier SpecimenPreparationSequence SpecimenShortDescription SpecimenUID""",
+        ClinicalTrialTimePointID ContainerDescription PyramidDescription PyramidLabel SpecimenDetailedDescription
+        SpecimenShortDescription""",
     FREE_TEXT: """AcquisitionContextDescription AdditionalPatientHistory AdmittingDiagnosesDescription Allergies
         CommentsOnRadiationDose CommentsOnThePerformedProcedureStep EthnicGroup FrameComments ImageComments
         MedicalAlerts Occupation PatientComments PatientState ReasonForTheRequestedProcedure ReasonForVisit

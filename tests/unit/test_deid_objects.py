@@ -697,3 +697,176 @@ def test_the_ecg_of_the_corpus_ends_clean_with_its_measurements(corpus: Path) ->
     copy = pydicom.dcmread(BytesIO(copied(data).data))
     assert len(copy.WaveformAnnotationSequence) > 60
     assert "RITMO" not in str(copy)
+
+
+# -- images of more kinds ------------------------------------------------------------------------------------------
+
+SCANNED = ("2.2", "4.4", "128.1", "130", "13.1.1", "13.1.2", "13.1.3")
+LOOKED_AT = (
+    """4.3 1.3 1.3.1 13.1.4 13.1.5 12.1.1 12.2.1 6.2 14.1 14.2 77.1.2 77.1.3 77.1.5.4 77.1.6 481.1 1.1 6.1""".split()
+)
+PHOTOGRAPHS = ("77.1.1", "77.1.4", "77.1.5.1", "77.1.5.2", "77.1.7")
+
+
+def picture(sop_class: str, plants: Plants) -> Dataset:
+    """Return an image with a token in every text that slides, frames and cameras have."""
+    ds = image(stem(sop_class, "OT", plants))
+    region = Dataset()
+    region.RegionSpatialFormat, region.RegionFlags, region.RegionLocationMinX0 = 1, 2, 3
+    ds.SequenceOfUltrasoundRegions = Sequence([region])
+    for keyword in "ContainerIdentifier LabelText BarcodeValue ImageComments LensMake CameraSerialNumber".split():
+        if pydicom.datadict.tag_for_keyword(keyword):
+            setattr(ds, keyword, plants.next())
+    ds.SpecimenLabelInImage = "NO"
+    issuer = Dataset()
+    issuer.LocalNamespaceEntityID = plants.next()
+    step = with_items(SpecimenPreparationStepContentItemSequence=valued("TEXT", FINDING, "TextValue", plants.next()))
+    specimen = with_items(SpecimenPreparationSequence=step, IssuerOfTheSpecimenIdentifierSequence=issuer)
+    specimen.SpecimenIdentifier, specimen.SpecimenUID = plants.next(), f"{STUDY}.66"
+    specimen.SpecimenShortDescription, specimen.SpecimenDetailedDescription = plants.next(), plants.next()
+    ds.SpecimenDescriptionSequence = Sequence([specimen])
+    ds.IssuerOfTheContainerIdentifierSequence = Sequence([issuer])
+    path = with_items(IlluminationTypeCodeSequence=coded("111744", "DCM", plants.next()))
+    path.OpticalPathIdentifier, path.OpticalPathDescription, path.ObjectiveLensPower = "1", plants.next(), "20"
+    path.ICCProfile = plants.next().encode()
+    ds.OpticalPathSequence = Sequence([path])
+    frame = with_items(FrameContentSequence=Dataset(), IconImageSequence=image(Dataset(), bits=8))
+    frame.FrameContentSequence[0].FrameComments, frame.FrameContentSequence[0].FrameLabel = plants.next(), plants.next()
+    frame.FrameContentSequence[0].FrameAcquisitionDateTime = f"{STUDIED}101112"
+    frame.IconImageSequence[0].PixelData = plants.next().encode()
+    for tag, vr in (((0x6000, 0x3000), "OW"), ((0x6000, 0x4000), "LT")):
+        value = plants.next()
+        frame.add_new(tag, vr, value.encode() if vr == "OW" else value)
+    frame.private_block(0x0021, plants.next(), create=True).add_new(1, "UN", plants.next().encode("utf-16-le"))
+    ds.SharedFunctionalGroupsSequence = Sequence([frame])
+    ds.PerFrameFunctionalGroupsSequence = Sequence([Dataset()])
+    ds.ConcatenationUID, ds.InConcatenationNumber = f"{STUDY}.77", 1
+    ds.SOPInstanceUIDOfConcatenationSource = f"{STUDY}.78"
+    ds.AcquisitionContextSequence = Sequence([valued("TEXT", ("121030", "DCM"), "TextValue", plants.next())])
+    icon = image(Dataset(), bits=8)
+    icon.PixelData = plants.next().encode()
+    ds.IconImageSequence = Sequence([icon])
+    return ds
+
+
+def verdict_on(ds: Dataset, plants: Plants, name: str) -> verify.Passed | verify.Residue:
+    data, using = written(ds), profile.load(name)
+    assert set(plants.left_in(data)) == set(plants.tokens)
+    copy = apply(data, using, Pseudonyms(b"k" * 32))
+    assert isinstance(copy, Applied), copy
+    assert plants.left_in(copy.data) == []
+    assert not any(text.encode() in copy.data for text in (STUDY, BORN, STUDIED, "095Y"))
+    return verify.verify(copy.data, verify.identifiers(data), using)
+
+
+@pytest.mark.parametrize("name", ["research", "basic"])
+@pytest.mark.parametrize("sop_class", SCANNED)
+def test_what_a_scanner_reconstructed_ends_clean_but_for_its_overlay(sop_class: str, name: str) -> None:
+    plants = Plants()
+    ds = picture(sop_class, plants)
+    verdict = verdict_on(ds, plants, name)
+    assert [(finding.code, finding.place) for finding in verdict.findings] == [("needs-eyes", "OverlayData")]
+    for tag in ((0x6000, 0x3000), (0x6000, 0x4000)):
+        plants.tokens.remove(str(ds.SharedFunctionalGroupsSequence[0][tag].value).strip("b'\""))
+        del ds.SharedFunctionalGroupsSequence[0][tag]
+    assert isinstance(verdict_on(ds, plants, name), verify.Passed)
+
+
+@pytest.mark.parametrize("name", ["research", "basic"])
+@pytest.mark.parametrize("sop_class", LOOKED_AT)
+def test_other_images_lose_what_was_planted_and_need_eyes(sop_class: str, name: str) -> None:
+    plants = Plants()
+    if name == "basic" and sop_class == "481.1":
+        return
+    verdict = verdict_on(picture(sop_class, plants), plants, name)
+    assert isinstance(verdict, verify.Residue)
+    assert verdict.needs_eyes_only, verdict.findings
+
+
+@pytest.mark.parametrize("sop_class", PHOTOGRAPHS)
+def test_a_photograph_of_a_person_always_needs_eyes(sop_class: str) -> None:
+    plants = Plants()
+    ds = picture(sop_class, plants)
+    ds.BurnedInAnnotation = ds.RecognizableVisualFeatures = "NO"
+    verdict = verdict_on(ds, plants, "research")
+    assert isinstance(verdict, verify.Residue)
+    assert verdict.needs_eyes_only
+    assert "RecognizableVisualFeatures" in {finding.place for finding in verdict.findings}
+
+
+def test_a_slide_keeps_its_optical_path_and_its_specimen_without_their_names() -> None:
+    plants = Plants()
+    copy = pydicom.dcmread(BytesIO(copied(written(picture("77.1.6", plants))).data))
+    [path], [specimen] = copy.OpticalPathSequence, copy.SpecimenDescriptionSequence
+    assert (path.OpticalPathIdentifier, path.ObjectiveLensPower) == ("1", 20)
+    assert path.IlluminationTypeCodeSequence[0].CodeValue == "111744" and "ICCProfile" not in path
+    assert copy.ContainerIdentifier == specimen.SpecimenIdentifier == "REMOVED"
+    assert specimen.SpecimenUID.startswith("2.25.") and not specimen.SpecimenPreparationSequence
+
+
+@pytest.mark.parametrize(
+    ("flavour", "label", "is_refused"),
+    [
+        ("VOLUME", "NO", False),
+        ("VOLUME", None, False),
+        ("VOLUME", "YES", True),
+        ("LABEL", "NO", True),
+        ("OVERVIEW", "NO", True),
+        ("THUMBNAIL", "YES", True),
+        ("THUMBNAIL", None, True),
+        ("THUMBNAIL", "NO", False),
+    ],
+)
+def test_an_image_that_can_show_a_slide_s_label_is_refused_by_both_sides(
+    flavour: str, label: str | None, is_refused: bool
+) -> None:
+    ds = picture("77.1.6", Plants())
+    ds.ImageType = ["ORIGINAL", "PRIMARY", flavour, "NONE"]
+    volume = written(ds)
+    if label is None:
+        del ds.SpecimenLabelInImage
+    else:
+        ds.SpecimenLabelInImage = label
+    data = written(ds)
+    if not is_refused:
+        assert isinstance(apply(data, RESEARCH, Pseudonyms(b"k" * 32)), Applied)
+        return
+    assert list(refused(data)) == ["label-in-image"]
+    ds.ImageType, ds.SpecimenLabelInImage = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"], "NO"
+    copy = copied(written(ds)).data
+    assert volume and "label-in-image" in faults(data, copy)
+
+
+def test_a_part_of_a_concatenation_names_the_new_whole() -> None:
+    plants = Plants()
+    copy = pydicom.dcmread(BytesIO(copied(written(picture("13.1.3", plants))).data))
+    mapped = Pseudonyms(b"k" * 32)
+    assert copy.ConcatenationUID == mapped.uid(f"{STUDY}.77")
+    assert copy.SOPInstanceUIDOfConcatenationSource == mapped.uid(f"{STUDY}.78")
+    assert copy.InConcatenationNumber == 1
+
+
+def test_an_ultrasound_keeps_its_regions() -> None:
+    copy = pydicom.dcmread(BytesIO(copied(written(picture("6.1", Plants()))).data))
+    assert copy.SequenceOfUltrasoundRegions[0].RegionFlags == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "code"),
+    [
+        ("GoogleCloudPlatform+EZ-WSI-DICOMweb/ez_wsi_dicomweb/testdata/test.dcm", "label-in-image"),
+        ("ImagingDataCommons+highdicom/data/test_files/sm_image.dcm", "needs-eyes"),
+        ("dcmjs-org+dcmjs/test/sample-op.dcm", "needs-eyes"),
+        ("open-ortho+dicom4ortho/test/resources/test.dcm", "needs-eyes"),
+        ("pydicom+pynetdicom/pynetdicom/tests/dicom_files/RTImageStorage.dcm", "needs-eyes"),
+    ],
+)
+def test_real_slides_and_photographs_are_refused_or_need_eyes(corpus: Path, file: str, code: str) -> None:
+    data = (corpus / file).read_bytes()
+    if code == "label-in-image":
+        assert code in refused(data)
+        return
+    verdict = judged(data)
+    assert isinstance(verdict, verify.Residue)
+    assert verdict.needs_eyes_only
+    assert {finding.code for finding in verdict.findings} == {code}

@@ -25,7 +25,7 @@ from filmroom.deid.pseudonym import Pseudonyms
 from filmroom.dicom import walk
 from filmroom.records import Reason
 
-METHOD = "filmroom deid 4"
+METHOD = "filmroom deid 5"
 UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 NAMED = ("PatientID", "PatientName")
 """What every copy has, with the patient's pseudonym, where its class has rules for it (type 2 in every IOD)."""

@@ -1,6 +1,7 @@
 """`filmroom scrub`: a folder goes in, verified copies come out, and every file is accounted for, without a room."""
 
 import csv
+import gzip
 import stat
 from pathlib import Path
 
@@ -107,3 +108,25 @@ def _told(dataset: Dataset) -> set[str]:
         elif element.keyword in ("PatientName", "PatientID", "OtherPatientIDs", "AccessionNumber"):
             found |= {str(value) for value in values if value}
     return found
+
+
+def test_volumes_sidecars_and_documents_stay_with_the_reason_and_names_of_files_never_leave(
+    filmroom, planted, tmp_path
+) -> None:
+    folder, out, table = tmp_path / "ZANDER_OTTO", tmp_path / "out", tmp_path / "map.csv"
+    folder.mkdir()
+    head = bytearray(352)
+    head[:4], head[344:348], head[148:160] = (348).to_bytes(4, "little"), b"n+1\0", b"Zander, Otto"
+    (folder / "ZANDER_T1w.nii").write_bytes(bytes(head))
+    (folder / "ZANDER_T2w.nii.gz").write_bytes(gzip.compress(bytes(head)))
+    (folder / "ZANDER_T1w.json").write_text('{"PatientName": "Zander, Otto"}')
+    (folder / "ZANDER.pdf").write_bytes(b"%PDF-1.7 Zander")
+    (folder / "ZANDER_1931.dcm").write_bytes((planted / "p0-1-1").read_bytes())
+    answer = filmroom("scrub", folder, out, "--map", table, "--json", status=1).json
+    assert (answer["clean"], answer["refused"]) == (1, 4)
+    reasons = {Path(row["source"]).name: row["reasons"] for row in mapped(table) if row["outcome"] == "refused"}
+    assert all("not-dicom:nifti" in reasons[f"ZANDER_{end}"] for end in ("T1w.nii", "T2w.nii.gz"))
+    assert "sidecar" in reasons["ZANDER_T1w.json"] and "not-dicom:pdf" in reasons["ZANDER.pdf"]
+    [copy] = out.iterdir()
+    assert copy.name == f"{pydicom.dcmread(copy).SOPInstanceUID}.dcm"
+    assert b"zander" not in copy.read_bytes().lower()

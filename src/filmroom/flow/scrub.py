@@ -20,12 +20,18 @@ from filmroom.deid.judge import judge
 from filmroom.deid.pseudonym import Pseudonyms
 from filmroom.flow.deidentify import in_words
 from filmroom.ids import Digest
-from filmroom.ingest import sources
+from filmroom.ingest import nifti, sources
 from filmroom.ingest.sniff import kind
 from filmroom.ports import Clock, Objects, Progress
 from filmroom.records import Finding, Reason
 
 _CLASH = Reason("uid-conflict", "another file has this SOP Instance UID with other content; its copy was written")
+_STAYS = {
+    "nifti": "a volume can show a face, its header and name can tell whose, and nothing here cleans them yet",
+    "text": "nothing here cleans what stands beside images, such as a sidecar or a table",
+    "dicomdir": "it lists the patients of a medium; its objects come by themselves",
+    "pdf": "it is a document, which nothing here looks into",
+}
 _NO_BYTES = Reason("unreadable", "the file did not give its bytes")
 
 
@@ -115,9 +121,10 @@ def copy_of(content: bytes | Path, profile: str, key: bytes) -> Made:
         data = content if isinstance(content, bytes) else content.read_bytes()
     except OSError:
         return Made(Outcome.REFUSED, reasons=(sources.FILE_UNREADABLE,))
-    what = kind(data)
+    what = "nifti" if nifti.header_of(data) else kind(data)
     if what != "dicom":
-        return Made(Outcome.REFUSED, reasons=(Reason(f"not-dicom:{what}", "only DICOM objects are de-identified"),))
+        detail = _STAYS.get(what, "only DICOM objects are de-identified")
+        return Made(Outcome.REFUSED, reasons=(Reason(f"not-dicom:{what}", detail),))
     judged = judge(data, *_loaded(profile, key), ocr.readers())
     if isinstance(judged, NotApplied):
         return Made(Outcome.REFUSED, reasons=judged.reasons)

@@ -129,7 +129,8 @@ def _obstacles(source: Dataset, facts: Mapping[str, str], syntax: str, profile: 
             reasons.append(Reason("uid-missing", f"{keyword} is missing"))
     if not facts["Modality"]:
         reasons.append(Reason("modality-missing", "Modality is missing"))
-    reasons += _content_obstacles(source, sop_class, syntax)
+    if sop_class in profile.rules:
+        reasons += _content_obstacles(source, sop_class, syntax)
     return tuple(reasons)
 
 

@@ -130,10 +130,12 @@ def _maps(key: AnswerKey, shown: Mapping[str, Shown]) -> tuple[dict[str, str], d
     patients: dict[str, str] = {}
     for file in key.files:
         copy = shown.get(file.file)
-        for path in _TOP if copy else ():
+        if copy is None:
+            continue
+        for path in _TOP:
             if path in file.uids and path in copy.elements:
                 uids.setdefault(file.uids[path], copy.elements[path].text)
-        if copy and "PatientID" in copy.elements:
+        if "PatientID" in copy.elements:
             patients.setdefault(file.patient_id, copy.elements["PatientID"].text)
     return uids, patients
 

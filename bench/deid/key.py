@@ -94,7 +94,7 @@ def _plant(document: dict[str, object]) -> Plant:
     burned = document.pop("burned")
     if isinstance(burned, dict):
         listed = {name: tuple(value) if isinstance(value, list) else value for name, value in burned.items()}
-        document["burned"] = Burned(**listed)
+        document["burned"] = Burned(**listed)  # type: ignore[arg-type]
     forms = document.pop("forms")
     assert isinstance(forms, list)
     return Plant(**document, forms=tuple(forms))  # type: ignore[arg-type]

@@ -62,12 +62,12 @@ def plant(folder: Path, count: int, seed: int, chosen: Sequence[Path] | None = N
             if made is None:
                 continue
             bed, data = made
-            key = _file_key(bed, data, rules.get(str(dataset.SOPClassUID), {}))
+            file = _file_key(bed, data, rules.get(str(dataset.SOPClassUID), {}))
             target = folder / bed.file
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
-            files.append(key)
-            plants += [each for each in bed.plants if each.action != SHIFTED or each.attribute in key.dates]
+            files.append(file)
+            plants += [each for each in bed.plants if each.action != SHIFTED or each.attribute in file.dates]
     key = AnswerKey(seed, tuple(files), tuple(plants))
     key.write(folder.with_name(f"{folder.name}.key.json"))
     return key

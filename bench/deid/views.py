@@ -150,7 +150,8 @@ def frames(dataset: Dataset) -> list[NDArray[np.generic]] | None:
         return None
     stored, allocated = (int(dataset.get(keyword) or 0) for keyword in ("BitsStored", "BitsAllocated"))
     if 0 < stored < allocated and not dataset.get("PixelRepresentation"):
-        return [frame & frame.dtype.type((1 << stored) - 1) if frame.dtype.kind == "u" else frame for frame in found]
+        mask = (1 << stored) - 1
+        return [np.bitwise_and(frame, frame.dtype.type(mask)) if frame.dtype.kind == "u" else frame for frame in found]
     return found
 
 

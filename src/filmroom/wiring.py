@@ -51,7 +51,7 @@ from filmroom.flow.reception import Arrived, Delivery, Judged, Receipt, Receptio
 from filmroom.flow.reidentify import answer, ask, countersign, questions
 from filmroom.flow.retrieve import Retrieval, retrieve
 from filmroom.flow.review import decide_review, reviews, show_review
-from filmroom.flow.scrub import Scrub
+from filmroom.flow.scrub import How, Scrub
 from filmroom.flow.scrub import scrub as scrub_files
 from filmroom.flow.serve import serve
 from filmroom.flow.share import Access, Granted, Lease, approve, deny, grants, lease, request, revoke
@@ -167,8 +167,7 @@ def scrub(
         return scrub_files(
             [source],
             open_objects(target),
-            profile=profile,
-            key=secret,
+            How(profile=profile, key=secret, reads_pixels=Environment().read_pixels),
             clock=SystemClock(),
             progress=progress or SilentProgress(),
             executor=pool,

@@ -64,6 +64,15 @@ class Scrub:
     rows: Sequence[Row] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class How:
+    """By which profile (its name or path), with which 32-byte key of pseudonyms, and whether text in pixels is read."""
+
+    profile: str
+    key: bytes = field(repr=False)
+    reads_pixels: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Made:
     """One copy, when it may be written, and what was found on the way."""
@@ -78,9 +87,8 @@ class Made:
 def scrub(
     paths: Sequence[Path],
     target: Objects,
+    how: How,
     *,
-    profile: str,
-    key: bytes,
     clock: Clock,
     progress: Progress,
     executor: Executor | None = None,
@@ -88,17 +96,17 @@ def scrub(
 ) -> Scrub:
     """Write a copy of each DICOM file to `target`, named by its new SOP Instance UID.
 
-    The same files, profile and 32-byte key give the same copies. With an `executor`, `ahead` of them are made ahead. Raises
+    The same files and the same `how` give the same copies. With an `executor`, `ahead` of them are made ahead. Raises
     NotFound for a path or a profile that is not there.
     """
-    profiles.load(profile)
+    _loaded(how)
     started = clock.monotonic()
     rows: list[Row] = []
     findings: Counter[str] = Counter()
     written: dict[str, Digest] = {}
     arrivals = sources.arrivals(paths, sources.Limits(leave_dicom=True))
     with progress.task("scrub", sources.count(paths)) as advance:
-        for source, made in _made(arrivals, profile, key, executor, ahead):
+        for source, made in _made(arrivals, how, executor, ahead):
             if made.outcome is Outcome.CLEAN:
                 made = _written(made, target, written)
             codes = [each.code for each in made.findings] + [each.code for each in made.reasons]
@@ -115,7 +123,7 @@ def scrub(
     )
 
 
-def copy_of(content: bytes | Path, profile: str, key: bytes) -> Made:
+def copy_of(content: bytes | Path, how: How) -> Made:
     """Make and judge one copy. Never raises for what the bytes hold."""
     try:
         data = content if isinstance(content, bytes) else content.read_bytes()
@@ -125,7 +133,7 @@ def copy_of(content: bytes | Path, profile: str, key: bytes) -> Made:
     if what != "dicom":
         detail = _STAYS.get(what, "only DICOM objects are de-identified")
         return Made(Outcome.REFUSED, reasons=(Reason(f"not-dicom:{what}", detail),))
-    judged = judge(data, *_loaded(profile, key), ocr.readers())
+    judged = judge(data, *_loaded(how), ocr.readers() if how.reads_pixels else None)
     if isinstance(judged, NotApplied):
         return Made(Outcome.REFUSED, reasons=judged.reasons)
     match judged.verdict:
@@ -137,7 +145,7 @@ def copy_of(content: bytes | Path, profile: str, key: bytes) -> Made:
 
 
 def _made(
-    arrivals: Iterable[sources.Arrival], profile: str, key: bytes, executor: Executor | None, ahead: int
+    arrivals: Iterable[sources.Arrival], how: How, executor: Executor | None, ahead: int
 ) -> Iterator[tuple[str, Made]]:
     """Yield each file's name and what came of it; what is made ahead keeps its order."""
     waiting: deque[tuple[str, Future[Made]]] = deque()
@@ -146,9 +154,9 @@ def _made(
         if content is None or arrival.problem is not None:
             yield arrival.name, Made(Outcome.REFUSED, reasons=(arrival.problem or _NO_BYTES,))
         elif executor is None:
-            yield arrival.name, copy_of(content, profile, key)
+            yield arrival.name, copy_of(content, how)
         else:
-            waiting.append((arrival.name, executor.submit(copy_of, content, profile, key)))
+            waiting.append((arrival.name, executor.submit(copy_of, content, how)))
             if len(waiting) > ahead:
                 name, made = waiting.popleft()
                 yield name, made.result()
@@ -165,5 +173,5 @@ def _written(made: Made, target: Objects, written: dict[str, Digest]) -> Made:
 
 
 @lru_cache(4)
-def _loaded(profile: str, key: bytes) -> tuple[profiles.Profile, Pseudonyms]:
-    return profiles.load(profile), Pseudonyms(key)
+def _loaded(how: How) -> tuple[profiles.Profile, Pseudonyms]:
+    return profiles.load(how.profile), Pseudonyms(how.key)

@@ -4,6 +4,7 @@ import pytest
 
 import filmroom as package
 from filmroom.adapters.objects import S3Access, open_objects
+from filmroom.ids import Zone
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def networked(filmroom, tmp_path, new_database, s3_server, monkeypatch):
     for key, value in secrets_of_the_room.items():
         monkeypatch.setenv(key, value)
     filmroom.room = tmp_path / "networked"
-    places = {zone: f"s3://{s3_server['bucket']}/{tmp_path.name}/{zone}" for zone in ("clinical", "research", "models")}
+    places = {zone: f"s3://{s3_server['bucket']}/{tmp_path.name}/{zone}" for zone in Zone}
     options = [option for zone, place in places.items() for option in (f"--{zone}", place)]
     filmroom("init", filmroom.room, "--catalog", new_database(), *options)
     return filmroom

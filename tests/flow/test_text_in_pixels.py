@@ -58,6 +58,17 @@ def test_a_name_that_stands_in_every_slice_of_a_series_is_blanked_and_the_series
     assert run.findings["pixels-blanked"] == run.findings["pixels-read"] == 3
 
 
+def test_slices_are_sampled_where_a_radiograph_stands_first_in_their_series(world, make_ct, readers) -> None:
+    for number in (1, 2, 3):
+        more = {} if number > 1 else {"SOPClassUID": CR, "Modality": "CR"}
+        world.deliver(f"{number}.dcm", make_ct(number=number, **slice_with("PLANTED P1", number), **more))
+    room = Room(replace(world.ports, readers=readers))
+    room.receive([world.inbox], "ct-1")
+    room.project("lung", purpose="testing")
+    run = room.deidentify("lung")
+    assert run.findings["pixels-blanked"] == 3, run
+
+
 def test_of_a_clean_series_samples_are_read(world, make_ct, readers) -> None:
     run = filled(world, make_ct, readers, "").deidentify("lung")
     assert run.clean == 3

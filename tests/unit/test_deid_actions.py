@@ -141,6 +141,13 @@ def test_keep_asks_for_the_form_of_the_vr_and_for_nobody_s_name() -> None:
     assert actions.keep("LO", "anything", WHO) is None
 
 
+def test_the_modes_of_an_ultrasound_image_stay_in_its_image_type() -> None:
+    assert actions.keep("CS", "0001", WHO) == "0001"
+    assert actions.keep("CS", "0711", WHO) == "0711"
+    assert actions.keep("CS", "1405", WHO) is None
+    assert actions.keep("CS", "00010", WHO) is None
+
+
 @pytest.mark.parametrize("text", ["T-D3000", "113100", "RID1234", "UCUM", "mm", "24627-2"])
 def test_public_codes_stay(text: str) -> None:
     assert actions.code("SH", text, WHO) == text

@@ -54,6 +54,7 @@ _TITLES = frozenset({"dr", "prof", "doctor", "professor", "mrs", "physician", "n
 _PROTOCOL = re.compile(
     r"[a-z]?\d{1,3}[a-z]?|b\d{4}|\d{1,3}(mm|cm|ms|hz|min|sec|kv|ma|mas|pc|ch|fr|ph|mm3)|v[a-e]\d\d[a-z]?|xa\d\d[a-z]?"
 )
+_MODES = re.compile(r"0[0-7][0-9a-f]{2}")  # the sum of what an ultrasound image shows, PS3.3 C.8.5.6.1.1
 _PIECES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _TOKENS = re.compile(r"[^\W_]+|[\W_]+")
 _WITH_DIGITS = re.compile(r"[^\W_]*\d[^\W_]*")
@@ -120,7 +121,8 @@ def _is_defined(word: str, known: frozenset[str]) -> bool:
     """Say whether a word of a code string is one of a defined term, or too short to be anybody's."""
     if word in known:
         return False
-    return len(word) <= _SHORT_WORD or word in code_words() or word in words() or bool(_PROTOCOL.fullmatch(word))
+    is_word = len(word) <= _SHORT_WORD or word in code_words() or word in words()
+    return is_word or bool(_PROTOCOL.fullmatch(word) or _MODES.fullmatch(word))
 
 
 def empty(vr: str, text: str, context: Context) -> str | None:

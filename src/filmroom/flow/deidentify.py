@@ -132,10 +132,11 @@ def _source(clinical: SealedZone, target: StoredInstance) -> bytes:
 
 def _survey(ports: Ports, clinical: SealedZone, series: Sequence[StoredInstance]) -> Extent:
     """Have samples of a scanner's series read: FRAMES when there is text in them, or when one cannot be looked at."""
-    if ports.readers is None or not is_reconstruction(series[0].sop_class):
+    slices = [target for target in series if is_reconstruction(target.sop_class)]  # not everything of a series need be
+    if ports.readers is None or not slices:
         return Extent.NOTHING
     frames: list[Frame] = []
-    chosen = spread(series, survey.SAMPLES)
+    chosen = spread(slices, survey.SAMPLES)
     try:
         for target in chosen:
             dataset = parse.read(_source(clinical, target))

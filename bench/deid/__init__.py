@@ -7,12 +7,12 @@ what any other tool made of it.
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from bench.deid import compat, strict, tools, views
 from bench.deid.burned import NORMAL
-from bench.deid.key import HIDDEN, AnswerKey
+from bench.deid.key import AnswerKey
 from bench.deid.output import Output
 from bench.deid.plant import plant
 from bench.deid.strict import KEPT_ACTIONS, Strict
@@ -84,15 +84,26 @@ def _figures(key: AnswerKey, output: Output, sources: Mapping[str, Shown]) -> It
 
 
 def _burned(key: AnswerKey, output: Output, found: Strict) -> Iterator[Figure]:
-    """Yield what became of texts in pixels, at normal and at low contrast."""
-    burned = [each for each in key.plants if each.action == HIDDEN and each.burned]
-    for title, bands in (("normal", NORMAL), ("low", frozenset({"low"}))):
-        planted = [each for each in burned if each.burned and each.burned.contrast in bands]
-        back = sum(output.state(each.file) not in ("released", "") for each in planted)
-        hidden = sum(found.hidden[band] for band in bands)
-        seen = sum(contrast in bands for contrast, _ in found.visible)
-        note = f"of {len(planted)}: {hidden} hidden, {back} in files kept back"
-        yield Figure(what=f"  texts of {title} contrast to be seen", value=seen, unit="texts", note=note)
+    """Yield what became of texts in pixels: at normal and low contrast, and of those that few images of a series have."""
+    burned = [(each.burned.contrast, each.file) for each in key.plants if each.burned]
+    few = _few(key, {file for _, file in burned})
+    titles: dict[str, Callable[[tuple[str, str]], bool]] = {
+        "texts of normal contrast": lambda text: text[0] in NORMAL and text[1] not in few,
+        "texts of low contrast": lambda text: text[0] == "low" and text[1] not in few,
+        "texts in single slices": lambda text: text[1] in few,
+    }
+    for title, chosen in titles.items():
+        planted, hidden, seen = (list(filter(chosen, texts)) for texts in (burned, found.hidden, found.visible))
+        back = sum(output.state(file) not in ("released", "") for _, file in planted)
+        note = f"of {len(planted)}: {len(hidden)} hidden, {back} in files kept back"
+        yield Figure(what=f"  {title} to be seen", value=len(seen), unit="texts", note=note)
+
+
+def _few(key: AnswerKey, burned: set[str]) -> set[str]:
+    """Return the files with texts whose series has files without."""
+    series = {file.file: file.uids["SeriesInstanceUID"] for file in key.files}
+    without = {uid for file, uid in series.items() if file not in burned}
+    return {file for file in burned if series[file] in without}
 
 
 def _speed(what: str, cpu: float, key: AnswerKey) -> Figure:

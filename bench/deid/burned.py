@@ -55,37 +55,63 @@ class _Picture:
     most: int
 
 
-def burn(bed: Bed) -> None:
-    """Write two texts into the pixels of the file, small pictures being enlarged first by repeating pixels."""
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One text as a machine writes it: what, where and how; the same on each image of a series, as a rule."""
+
+    text: str
+    forms: tuple[str, ...]
+    corner: int
+    contrast: str
+    size: int
+    in_every_frame: bool
+
+
+def marks(bed: Bed) -> list[Mark]:
+    """Return two texts for the file's series."""
+    return [
+        Mark(
+            *bed.fill(bed.rng.choice(_TEXTS)),
+            corner,
+            bed.rng.choice(CONTRASTS),
+            bed.rng.choice(_SIZES),
+            bed.rng.random() < _IN_EVERY_FRAME,
+        )
+        for corner in bed.rng.sample(range(_CORNERS), 2)
+    ]
+
+
+def burn(bed: Bed, chosen: list[Mark]) -> None:
+    """Write texts into the pixels of the file, a small picture being enlarged first by repeating pixels."""
     picture = _open(bed.dataset)
-    for corner in bed.rng.sample(range(_CORNERS), 2):
-        _write(bed, picture, corner, bed.rng.choice(CONTRASTS), bed.rng.choice(_SIZES))
+    for mark in chosen:
+        _write(bed, picture, mark)
     bed.dataset.PixelData = _even(picture.frames.tobytes())
 
 
-def _write(bed: Bed, picture: _Picture, corner: int, contrast: str, size: int) -> None:
-    text, forms = bed.fill(bed.rng.choice(_TEXTS))
+def _write(bed: Bed, picture: _Picture, mark: Mark) -> None:
+    size = mark.size
     room = picture.frames.shape[2] - 8
-    ink = _render(text, size)
+    ink = _render(mark.text, size)
     while ink.shape[1] > room and size > _SIZES[0]:
         size -= 1
-        ink = _render(text, size)
+        ink = _render(mark.text, size)
     ink = ink[:, :room]
-    top, left = _corner(corner, ink, picture)
+    top, left = _corner(mark.corner, ink, picture)
     bottom, right = top + ink.shape[0], left + ink.shape[1]
     count = len(picture.frames)
-    chosen = range(count) if bed.rng.random() < _IN_EVERY_FRAME else [bed.rng.randrange(count)]
+    chosen = range(count) if mark.in_every_frame else [bed.rng.randrange(count)]
     for number in chosen:
         area = picture.frames[number, top:bottom, left:right]
-        area[ink] = _value(contrast, area, picture)
+        area[ink] = _value(mark.contrast, area, picture)
     burned = Burned(
         box=(top, left, bottom, right),
         frames=tuple(chosen),
-        contrast=contrast,
+        contrast=mark.contrast,
         size=size,
         ink=tuple(int(at) for at in np.flatnonzero(ink)),
     )
-    bed.note(f"burned in:{contrast}", "PixelData", text, forms, action=HIDDEN, burned=burned)
+    bed.note(f"burned in:{mark.contrast}", "PixelData", mark.text, mark.forms, action=HIDDEN, burned=burned)
 
 
 def _open(dataset: Dataset) -> _Picture:

@@ -58,7 +58,8 @@ class Kept:
 class FileKey:
     """One file. `uids` and `dates` are all that its data set has, by path; `patient` numbers the person.
 
-    `pixels` says what has to be the same in a copy: `bytes`, the decoded `frames`, `outside` of the boxes, or `none`.
+    `pixels` says what has to be the same in a copy: `bytes`, the decoded `frames`, `outside` of the boxes, or `none`, where
+    there are none or they have text of their own.
     """
 
     file: str

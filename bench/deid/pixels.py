@@ -21,7 +21,7 @@ def is_hidden(burned: Burned, before: Frames, after: Frames) -> bool:
     """Say whether a text is gone from every frame. Frames of another number or size show nothing of it."""
     if len(before) != len(after) or before[0].shape != after[0].shape:
         return False
-    return all(_ink_changed(burned, before[number], after[number]) >= HIDDEN_SHARE for number in burned.frames)
+    return all(_ink_gone(burned, before[number], after[number]) >= HIDDEN_SHARE for number in burned.frames)
 
 
 def is_kept(boxes: Iterable[Burned], before: Frames | None, after: Frames | None) -> bool:
@@ -35,15 +35,23 @@ def is_kept(boxes: Iterable[Burned], before: Frames | None, after: Frames | None
     )
 
 
-def _ink_changed(burned: Burned, before: NDArray[np.generic], after: NDArray[np.generic]) -> float:
+def _ink_gone(burned: Burned, before: NDArray[np.generic], after: NDArray[np.generic]) -> float:
+    """Return the share of the ink that changed or no longer differs from what is around it."""
     top, left, bottom, right = burned.box
-    old, new = (_grey(frame)[top:bottom, left:right].reshape(-1) for frame in (before, after))
-    ink = np.zeros(old.shape, dtype=bool)
+    old, new = (_grey(frame)[top:bottom, left:right] for frame in (before, after))
+    ink = np.zeros(old.size, dtype=bool)
     ink[list(burned.ink)] = True
+    ink = ink.reshape(old.shape)
     contrast = abs(float(np.median(old[ink])) - float(np.median(old[~ink])))
     if contrast == 0:
         return 1.0  # nothing to be seen in the first place
-    return float(np.mean(np.abs(new[ink] - old[ink]) > _QUARTER * contrast))
+    gone = np.abs(new - old) > _QUARTER * contrast
+    for start in range(0, old.shape[1], old.shape[0]):  # letter by letter, about
+        part = np.s_[:, start : start + old.shape[0]]
+        around = new[part][~ink[part]]
+        if around.size and not np.array_equal(new[part], old[part]):  # blanked in the ink's own colour
+            gone[part] |= np.abs(new[part] - np.median(around)) <= _QUARTER * contrast
+    return float(np.mean(gone[ink]))
 
 
 def _changed(number: int, boxes: list[Burned], before: NDArray[np.generic], after: NDArray[np.generic]) -> float:

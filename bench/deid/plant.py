@@ -5,6 +5,7 @@ The same seed, files and count give the same folder and key, byte for byte.
 
 import random
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from io import BytesIO
@@ -28,7 +29,8 @@ ROOT = "1.2.826.0.1.3680043.9.7133"
 _OLDEST = 89
 _SELDOM = 0.12
 _PER_FILE = 34
-_BURNED = 0.7
+_BURNED = 0.6  # of the series
+_IN_ONE = 0.1  # of the images of other series
 _BENIGN = tuple(
     """AX T2 FLAIR|SAG T1 MPRAGE 1.0mm iso|CT CHEST W CONTRAST|XR CHEST AP PORTABLE|DWI b1000 ADC|LIVER 3 PHASE
 |RT Hand PA/LAT|Localizer|Dose Report|TOF MRA Circle of Willis|Hashimoto thyroiditis follow up|Baker cyst popliteal
@@ -41,6 +43,13 @@ _BENIGN = tuple(
     )
 )
 _ISSUERS = ("IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence")
+_WITH_TEXT = frozenset({"US"})
+"""Modalities whose real files have text of their own in the pixels: what is blanked of it is no fault."""
+_PIXEL_FORM = frozenset(
+    """PhotometricInterpretation SamplesPerPixel PlanarConfiguration RedPaletteColorLookupTableDescriptor
+    GreenPaletteColorLookupTableDescriptor BluePaletteColorLookupTableDescriptor""".split()
+)
+"""What follows from how pixels are written, and may change when some are blanked."""
 _DESCRIBING = ("StudyDescription", "SeriesDescription", "ProtocolName")
 
 
@@ -51,6 +60,7 @@ def plant(folder: Path, count: int, seed: int, chosen: Sequence[Path] | None = N
     files: list[FileKey] = []
     plants: list[Plant] = []
     owners: dict[str, Patient] = {}
+    series: dict[str, list[burned.Mark]] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for number, path in enumerate(chosen if chosen is not None else sources.choose(count)):
@@ -58,7 +68,7 @@ def plant(folder: Path, count: int, seed: int, chosen: Sequence[Path] | None = N
             study = str(dataset.get("StudyInstanceUID") or number)
             person = owners.setdefault(study, people[len(owners) % len(people)])
             visits = [each for each, owner in owners.items() if owner is person]
-            made = _make(dataset, person, words, number=number, visit=visits.index(study), seed=seed)
+            made = _make(dataset, person, words, number=number, visit=visits.index(study), seed=seed, series=series)
             if made is None:
                 continue
             bed, data = made
@@ -74,7 +84,14 @@ def plant(folder: Path, count: int, seed: int, chosen: Sequence[Path] | None = N
 
 
 def _make(
-    dataset: FileDataset, person: Patient, words: Words, *, number: int, visit: int, seed: int
+    dataset: FileDataset,
+    person: Patient,
+    words: Words,
+    *,
+    number: int,
+    visit: int,
+    seed: int,
+    series: dict[str, list[burned.Mark]],
 ) -> tuple[Bed, bytes] | None:
     """Return the planted file, None where its own values cannot be written again."""
     rng = random.Random(f"file {seed} {number}")
@@ -83,8 +100,8 @@ def _make(
     bed = Bed(dataset, person, words, rng, file=name, seen=seen)
     _identify(bed, number, visit)
     taken = set(_benign(bed))
-    if burned.fits(dataset) and rng.random() < _BURNED:
-        burned.burn(bed)
+    if burned.fits(dataset):
+        _burn(bed, series)
     every = [place for place in places.every() if place.needs(dataset)]
     rng.shuffle(every)
     for place in [each for each in every if not each.seldom or rng.random() < _SELDOM][:_PER_FILE]:
@@ -98,6 +115,18 @@ def _make(
     except FAILURES:
         return None
     return bed, data
+
+
+def _burn(bed: Bed, series: dict[str, list[burned.Mark]]) -> None:
+    """Burn the texts of its series into the file, or in some series other ones into some of the files."""
+    uid = str(bed.dataset.SeriesInstanceUID)
+    if uid not in series:
+        series[uid] = burned.marks(bed) if bed.rng.random() < _BURNED else []
+    chosen = series[uid]
+    if not chosen and bed.rng.random() < _IN_ONE:
+        chosen = burned.marks(bed)
+    if chosen:
+        burned.burn(bed, chosen)
 
 
 def _identify(bed: Bed, number: int, visit: int) -> None:
@@ -124,7 +153,7 @@ def _identify(bed: Bed, number: int, visit: int) -> None:
         dataset.AcquisitionDateTime = f"{bed.seen:%Y%m%d}101112.5"
     study = f"{ROOT}.{bed.seen:%Y%m%d}.{person.mrn}.{visit}"
     old_series = str(dataset.get("SeriesInstanceUID") or number)
-    series = sum(old_series.encode()) * 31 + len(old_series)
+    series = zlib.crc32(old_series.encode())
     uids = {
         "StudyInstanceUID": study,
         "SeriesInstanceUID": f"{study}.{series}",
@@ -172,7 +201,10 @@ def _benign(bed: Bed) -> dict[str, str]:
 def _file_key(bed: Bed, data: bytes, rules: Mapping[int, Rule]) -> FileKey:
     dataset = pydicom.dcmread(BytesIO(data))
     elements = dict(views.flat(dataset))
+    pixels = _pixels(bed)
     planted = {each.attribute for each in bed.plants if each.action in (REMOVED, CHANGED)}
+    if pixels in ("none", "outside"):
+        planted |= _PIXEL_FORM
     return FileKey(
         file=bed.file,
         sop_uid=str(dataset.SOPInstanceUID),
@@ -191,7 +223,7 @@ def _file_key(bed: Bed, data: bytes, rules: Mapping[int, Rule]) -> FileKey:
             if element.vr in ("DA", "DT") and len(element.text) >= 8 and element.text[:8].isdecimal()
         },
         kept=tuple(_kept(dataset, rules, planted, bed.benign)),
-        pixels=_pixels(bed),
+        pixels=pixels,
     )
 
 
@@ -228,7 +260,7 @@ def _stays(rule: Rule, vr: str, text: str) -> bool:
 
 
 def _pixels(bed: Bed) -> str:
-    if "PixelData" not in bed.dataset:
+    if "PixelData" not in bed.dataset or bed.dataset.Modality in _WITH_TEXT:
         return "none"
     names = {each.place for each in bed.plants}
     if any(name.startswith("burned") for name in names):

@@ -51,7 +51,7 @@ class Leak:
 
 @dataclass(slots=True)
 class Strict:
-    """`leaks` in bytes and texts; `visible` are burned-in texts that can be seen in a released file, as (contrast, file).
+    """`leaks` in bytes and texts; `visible` and `hidden` are burned-in texts of released files, as (contrast, file).
 
     `others` are UIDs and dates of the source that nobody planted and that are left.
     `kept_back` counts plants in files of which the tool said that it keeps them; `silent` are files gone without a word.
@@ -61,7 +61,7 @@ class Strict:
     leaks: list[Leak] = field(default_factory=list)
     others: list[Leak] = field(default_factory=list)
     visible: list[tuple[str, str]] = field(default_factory=list)
-    hidden: Counter[str] = field(default_factory=Counter)
+    hidden: list[tuple[str, str]] = field(default_factory=list)
     states: Counter[str] = field(default_factory=Counter)
     planted: int = 0
     kept_back: int = 0
@@ -201,18 +201,17 @@ def _numbers(text: str) -> list[float]:
 
 
 def _judge_pixels(file: FileKey, plants: list[Plant], copy: Shown, source: Shown, result: Strict) -> None:
-    if file.pixels == "none":
+    burned = [plant.burned for plant in plants if plant.burned is not None]
+    if file.pixels == "none" and not burned:
         return
     before, after = frames(source.dataset), frames(copy.dataset)
-    burned = [plant.burned for plant in plants if plant.burned is not None]
-    same = is_kept(burned, before, after) or _value(source) == _value(copy)
-    result.tally.count("pixels_retained", same, file.file, "PixelData")
+    if file.pixels != "none":
+        same = is_kept(burned, before, after) or _value(source) == _value(copy)
+        result.tally.count("pixels_retained", same, file.file, "PixelData")
     for text in burned:
         gone = before is not None and after is not None and is_hidden(text, before, after)
         result.tally.count("pixels_hidden", gone, file.file, f"{text.contrast} {text.size} px")
-        result.hidden[text.contrast] += gone
-        if not gone:
-            result.visible.append((text.contrast, file.file))
+        (result.hidden if gone else result.visible).append((text.contrast, file.file))
 
 
 def _value(shown: Shown) -> object:

@@ -14,8 +14,9 @@ from bench.deid.output import REFUSED, Output, in_folder
 from bench.deid.plant import plant
 from bench.deid.views import Shown, frames
 
-from filmroom.flow.scrub import Outcome
-from filmroom.wiring import scrub
+from filmroom.deid import profile
+from filmroom.deid.apply import Applied, apply
+from filmroom.deid.pseudonym import Pseudonyms
 
 Planted: TypeAlias = tuple[AnswerKey, Path, Mapping[str, Shown]]
 
@@ -56,15 +57,20 @@ def test_a_run_that_loses_files_fails_all_that_was_asked_of_them_unless_it_says_
     assert first not in one.silent and len(one.silent) == len(answers.files) - 1
 
 
-def test_what_filmroom_releases_passes_both_ways_of_scoring(planted: Planted, tmp_path: Path) -> None:
+def test_what_filmroom_makes_passes_both_ways_of_scoring(planted: Planted, tmp_path: Path) -> None:
     answers, folder, sources = planted
-    rows = {row.source.partition("/")[2]: row for row in scrub(folder, str(tmp_path / "out")).rows}
-    released = {name: tmp_path / "out" / row.output for name, row in rows.items() if row.outcome is Outcome.CLEAN}
-    said = {name: row.outcome.value for name, row in rows.items() if name not in released}
-    output = Output(tool="filmroom", folder=tmp_path / "out", released=released, said=said)
+    released, rules = {}, profile.load("research")
+    for name in sources:
+        copy = apply((folder / name).read_bytes(), rules, Pseudonyms(b"k" * 32))
+        if isinstance(copy, Applied):
+            released[name] = tmp_path / f"{copy.sop_uid}.dcm"
+            released[name].write_bytes(copy.data)
+    said = {name: REFUSED for name in sources if name not in released}
+    output = Output(tool="filmroom", folder=tmp_path, released=released, said=said)
     found = strict.score(answers, output, sources)
-    assert released and not found.leaks and not found.others and not found.silent
+    assert len(released) > 5 and not found.leaks and not found.others and not found.silent
     assert found.tally.share("meta_set", "filemeta_clean", "private_disposition", "uid_consistent") == 100
+    assert found.visible and not found.hidden, "no text was read, so none can count as hidden"
     assert compat.score(answers, output, sources, only_released=True).share("text_removed", "uid_changed") > 99
 
 

@@ -238,7 +238,9 @@ def _kept(
         path, text = f"{at}{rule.keyword}", views.text_of(element)
         if path in planted:
             continue
-        if element.VR == "SQ" and rule.action is Action.KEEP:
+        if element.VR == "SQ" and (rule.action is not Action.KEEP or rule.keyword == "ContentSequence"):
+            continue  # empty, or a tree of which items may go, so that those that stay have other numbers
+        if element.VR == "SQ":
             yield from _kept(element.value[0], rules, planted, {}, f"{path}[0].")
         elif _stays(rule, element.VR, text):
             yield Kept(attribute=path, value=text, how=EQUAL)

@@ -171,7 +171,7 @@ def scrub(
             clock=SystemClock(),
             progress=progress or SilentProgress(),
             executor=pool,
-            ahead=4 * workers,
+            ahead=4 * workers if pool else 0,
         )
 
 

@@ -1,7 +1,9 @@
 """What becomes of images with text in them, in a room with readers and in one without."""
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from filmroom.deid import ocr
 from filmroom.ids import Zone
 from filmroom.ports import Readers
 from filmroom.records import CopyState, Line
-from filmroom.wiring import Room
+from filmroom.wiring import Room, scrub
 
 pytest.importorskip("rapidocr_onnxruntime")
 
@@ -98,3 +100,36 @@ def test_a_person_can_pass_text_that_is_nobody_s(world, make_ct, readers) -> Non
     waiting = room.review()[0]
     assert waiting.id is not None
     assert room.decide_review(waiting.id, passed=True, why="a word").state is CopyState.CLEAN
+
+
+def test_a_folder_s_series_are_sampled_too_and_in_an_archive_every_slice_is_read(
+    make_ct, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("FILMROOM_READ_PIXELS", "true")
+    for series, (name, text) in enumerate({"named": "PLANTED P1", "clean": ""}.items(), 1):
+        for number in (1, 2, 3):
+            path = tmp_path / name / f"{number}.dcm"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(make_ct(series=series, number=number, **slice_with(text, number)))
+    named = scrub(tmp_path / "named", str(tmp_path / "out1"))
+    assert (named.clean, named.findings) == (3, {"pixels-blanked": 3, "pixels-read": 3})
+    clean = scrub(tmp_path / "clean", str(tmp_path / "out2"), workers=2)
+    assert (clean.clean, clean.findings) == (3, {"series-read": 3})
+    archive = tmp_path / "clean.zip"
+    _pack(archive, tmp_path / "clean")
+    packed = scrub(archive, str(tmp_path / "out3"))
+    assert (packed.clean, packed.findings) == (3, {"pixels-read": 3})
+
+
+def test_a_folder_is_not_read_where_reading_is_left_to_people(make_ct, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("FILMROOM_READ_PIXELS", "false")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "1.dcm").write_bytes(make_ct(**slice_with("PLANTED P1", 1)))
+    assert scrub(folder, str(tmp_path / "out")).findings == {"pixels-not-read": 1}
+
+
+def _pack(archive: Path, folder: Path) -> None:
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(folder.iterdir()):
+            file.write(path, path.name)

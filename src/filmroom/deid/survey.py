@@ -4,14 +4,37 @@ For what a scanner reconstructs, where text is rare and stands at the same place
 not among the samples is not found.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from filmroom.deid import glance, proofread, redact
+from filmroom.deid.eyes import Extent
+from filmroom.dicom import parse, pixels
 from filmroom.dicom.pixels import Frame
+from filmroom.errors import Corrupt, KeyGone, NotFound, Unreadable
 from filmroom.ports import Readers
+
+Slice = TypeVar("Slice")
 
 SAMPLES = 12
 _SMALLEST = 32
+
+
+def extent(slices: Sequence[Slice], load: Callable[[Slice], bytes], readers: Readers) -> Extent:
+    """Have samples of one series read: FRAMES when there is text in them, or when one cannot be looked at.
+
+    `load` gives the bytes of the object that a slice, or a volume of them, lies in.
+    """
+    frames: list[Frame] = []
+    chosen = glance.spread(slices, SAMPLES)
+    try:
+        for each in chosen:
+            dataset = parse.read(load(each))
+            numbers = glance.spread(range(pixels.frame_count(dataset)), -(-SAMPLES // len(chosen)))
+            frames += [frame for number in numbers for frame in pixels.frames(dataset, range(number, number + 1))]
+    except (NotFound, KeyGone, Corrupt, Unreadable, OSError):
+        return Extent.FRAMES
+    return Extent.FRAMES if shows_text(frames, readers) else Extent.SERIES
 
 
 def shows_text(slices: Sequence[Frame], readers: Readers) -> bool:

@@ -15,13 +15,10 @@ from filmroom.deid import profile as profiles
 from filmroom.deid import survey, verify
 from filmroom.deid.apply import NotApplied
 from filmroom.deid.eyes import READ, SERIES_READ, Extent, is_reconstruction
-from filmroom.deid.glance import spread
 from filmroom.deid.judge import Judged, judge
 from filmroom.deid.profile import Profile
 from filmroom.deid.pseudonym import Pseudonyms
-from filmroom.dicom import parse, pixels
-from filmroom.dicom.pixels import Frame
-from filmroom.errors import Corrupt, KeyGone, NotFound, Unreadable
+from filmroom.errors import Corrupt, KeyGone, NotFound
 from filmroom.flow import evidence
 from filmroom.flow.crosswalk import Crosswalk
 from filmroom.flow.project import open_project
@@ -131,20 +128,10 @@ def _source(clinical: SealedZone, target: StoredInstance) -> bytes:
 
 
 def _survey(ports: Ports, clinical: SealedZone, series: Sequence[StoredInstance]) -> Extent:
-    """Have samples of a scanner's series read: FRAMES when there is text in them, or when one cannot be looked at."""
     slices = [target for target in series if is_reconstruction(target.sop_class)]  # not everything of a series need be
     if ports.readers is None or not slices:
         return Extent.NOTHING
-    frames: list[Frame] = []
-    chosen = spread(slices, survey.SAMPLES)
-    try:
-        for target in chosen:
-            dataset = parse.read(_source(clinical, target))
-            numbers = spread(range(pixels.frame_count(dataset)), -(-survey.SAMPLES // len(chosen)))
-            frames += [frame for number in numbers for frame in pixels.frames(dataset, range(number, number + 1))]
-    except (NotFound, KeyGone, Corrupt, Unreadable):
-        return Extent.FRAMES
-    return Extent.FRAMES if survey.shows_text(frames, ports.readers) else Extent.SERIES
+    return survey.extent(slices, lambda target: _source(clinical, target), ports.readers)
 
 
 def extent_of(copy: Copy) -> Extent:

@@ -1,23 +1,24 @@
 """scrub: de-identified copies of the files of a folder, without a room.
 
 The same engine and the same independent verifier as `deidentify`; only what passes is written. There is no catalog, no log and
-nobody to review: what needs eyes is counted and left out. Files are looked at one by one: text in the pixels of a scanner's
-series, which `deidentify` reads in samples, is not looked for, and the findings say so (`pixels-not-read`).
+nobody to review: what needs eyes is counted and left out. Of a scanner's series samples are read for text, as there.
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
-from filmroom.deid import ocr, verify
+from filmroom.deid import eyes, ocr, survey, verify
 from filmroom.deid import profile as profiles
 from filmroom.deid.apply import NotApplied
+from filmroom.deid.eyes import Extent
 from filmroom.deid.judge import judge
 from filmroom.deid.pseudonym import Pseudonyms
+from filmroom.dicom import identity
 from filmroom.flow.deidentify import in_words
 from filmroom.ids import Digest
 from filmroom.ingest import nifti, sources
@@ -104,9 +105,10 @@ def scrub(
     rows: list[Row] = []
     findings: Counter[str] = Counter()
     written: dict[str, Digest] = {}
+    surveys = _Surveys(paths, executor) if how.reads_pixels and ocr.is_installed() else None
     arrivals = sources.arrivals(paths, sources.Limits(leave_dicom=True))
     with progress.task("scrub", sources.count(paths)) as advance:
-        for source, made in _made(arrivals, how, executor, ahead):
+        for source, made in _made(arrivals, how, surveys, executor, ahead):
             if made.outcome is Outcome.CLEAN:
                 made = _written(made, target, written)
             codes = [each.code for each in made.findings] + [each.code for each in made.reasons]
@@ -123,8 +125,11 @@ def scrub(
     )
 
 
-def copy_of(content: bytes | Path, how: How) -> Made:
-    """Make and judge one copy. Never raises for what the bytes hold."""
+def copy_of(content: bytes | Path, how: How, extent: Extent | None = None) -> Made:
+    """Make and judge one copy. Never raises for what the bytes hold.
+
+    `extent` is what was read of its series. Where that is not known, as in archives, every frame of a scanner's image is.
+    """
     try:
         data = content if isinstance(content, bytes) else content.read_bytes()
     except OSError:
@@ -133,7 +138,10 @@ def copy_of(content: bytes | Path, how: How) -> Made:
     if what != "dicom":
         detail = _STAYS.get(what, "only DICOM objects are de-identified")
         return Made(Outcome.REFUSED, reasons=(Reason(f"not-dicom:{what}", detail),))
-    judged = judge(data, *_loaded(how), ocr.readers() if how.reads_pixels else None)
+    readers = ocr.readers() if how.reads_pixels else None
+    if extent is None:
+        extent = Extent.FRAMES if eyes.is_reconstruction(identity.identify(data).sop_class) else Extent.NOTHING
+    judged = judge(data, *_loaded(how), readers, extent)
     if isinstance(judged, NotApplied):
         return Made(Outcome.REFUSED, reasons=judged.reasons)
     match judged.verdict:
@@ -144,24 +152,61 @@ def copy_of(content: bytes | Path, how: How) -> Made:
             return Made(outcome, reasons=in_words(residue.findings), findings=residue.findings)
 
 
+class _Surveys:
+    """What samples of each scanner's series tell, asked for when the first of its files comes."""
+
+    def __init__(self, paths: Sequence[Path], executor: Executor | None) -> None:
+        self._series: dict[str, list[Path]] = {}
+        for path, head in sources.dicom_files(paths):
+            who = identity.identify(head)
+            if eyes.is_reconstruction(who.sop_class) and who.series_uid:
+                self._series.setdefault(who.series_uid, []).append(path)
+        self._uids = {path: uid for uid, members in self._series.items() for path in members}
+        self._begun = {uid: executor.submit(survey_of, each) for uid, each in self._series.items()} if executor else {}
+        self._extents: dict[str, Extent] = {}
+
+    def extent(self, path: Path) -> Extent | None:
+        """Return how much is read of the series of this file, None when it is of none that is known."""
+        uid = self._uids.get(path)
+        if uid is not None and uid not in self._extents:
+            self._extents[uid] = self._begun[uid].result() if uid in self._begun else survey_of(self._series[uid])
+        return None if uid is None else self._extents[uid]
+
+
+def survey_of(members: Sequence[Path]) -> Extent:
+    """Have samples of the files of one series read."""
+    readers = ocr.readers()
+    return Extent.NOTHING if readers is None else survey.extent(members, Path.read_bytes, readers)
+
+
 def _made(
-    arrivals: Iterable[sources.Arrival], how: How, executor: Executor | None, ahead: int
+    arrivals: Iterable[sources.Arrival], how: How, surveys: _Surveys | None, executor: Executor | None, ahead: int
 ) -> Iterator[tuple[str, Made]]:
-    """Yield each file's name and what came of it; what is made ahead keeps its order."""
-    waiting: deque[tuple[str, Future[Made]]] = deque()
+    """Yield each file's name and what came of it, in order."""
+    waiting: deque[tuple[str, Callable[[], Made]]] = deque()
     for arrival in arrivals:
-        content = arrival.unread.path if arrival.unread is not None else arrival.data
-        if content is None or arrival.problem is not None:
-            yield arrival.name, Made(Outcome.REFUSED, reasons=(arrival.problem or _NO_BYTES,))
-        elif executor is None:
-            yield arrival.name, copy_of(content, how)
-        else:
-            waiting.append((arrival.name, executor.submit(copy_of, content, how)))
-            if len(waiting) > ahead:
-                name, made = waiting.popleft()
-                yield name, made.result()
+        waiting.append((arrival.name, _begun(arrival, how, surveys, executor)))
+        if len(waiting) > ahead:
+            name, made = waiting.popleft()
+            yield name, made()
     for name, made in waiting:
-        yield name, made.result()
+        yield name, made()
+
+
+def _begun(
+    arrival: sources.Arrival, how: How, surveys: _Surveys | None, executor: Executor | None
+) -> Callable[[], Made]:
+    """Begin a copy; what is returned waits for it."""
+    content = arrival.unread.path if arrival.unread is not None else arrival.data
+    if content is None or arrival.problem is not None:
+        refused = Made(Outcome.REFUSED, reasons=(arrival.problem or _NO_BYTES,))
+        return lambda: refused
+    extent = surveys.extent(content) if surveys is not None and isinstance(content, Path) else None
+    return (
+        partial(copy_of, content, how, extent)
+        if executor is None
+        else executor.submit(copy_of, content, how, extent).result
+    )
 
 
 def _written(made: Made, target: Objects, written: dict[str, Digest]) -> Made:

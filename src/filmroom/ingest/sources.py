@@ -42,6 +42,7 @@ _BROKEN = (
     zlib.error,
 )
 _STEP = 1 << 20
+_FIRST_BYTES = 64 * 1024
 
 FILE_UNREADABLE = Reason("file-unreadable", "the file cannot be read to its end")
 _MEMBER_BROKEN = Reason("archive-member-broken", "the member cannot be unpacked, or its checksum differs")
@@ -128,6 +129,19 @@ def count(paths: Sequence[Path]) -> int:
     """Return the number of files at `paths`, for progress; an archive counts as one. Raises NotFound."""
     _must_exist(paths)
     return sum(sum(len(files) for _, _, files in os.walk(path)) if path.is_dir() else 1 for path in paths)
+
+
+def dicom_files(paths: Sequence[Path]) -> Iterator[tuple[Path, bytes]]:
+    """Yield the files at `paths` that begin as DICOM, outside of archives, with their first 64 KiB. Raises NotFound."""
+    _must_exist(paths)
+    for file in (file for path in paths for file, _, problem in _files(path) if problem is None):
+        try:
+            with file.open("rb") as stream:
+                head = stream.read(_FIRST_BYTES)
+        except OSError:
+            continue  # as an arrival it says so
+        if kind(head) == "dicom":
+            yield file, head
 
 
 def _arrivals(paths: Sequence[Path], limits: Limits) -> Iterator[Arrival]:

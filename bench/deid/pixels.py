@@ -39,9 +39,9 @@ def _ink_gone(burned: Burned, before: NDArray[np.generic], after: NDArray[np.gen
     """Return the share of the ink that changed or no longer differs from what is around it."""
     top, left, bottom, right = burned.box
     old, new = (_grey(frame)[top:bottom, left:right] for frame in (before, after))
-    ink = np.zeros(old.size, dtype=bool)
-    ink[list(burned.ink)] = True
-    ink = ink.reshape(old.shape)
+    inked = np.zeros(old.size, dtype=bool)
+    inked[list(burned.ink)] = True
+    ink = inked.reshape(old.shape)
     contrast = abs(float(np.median(old[ink])) - float(np.median(old[~ink])))
     if contrast == 0:
         return 1.0  # nothing to be seen in the first place

@@ -181,7 +181,8 @@ def _words(dataset: Dataset, keyword: str) -> tuple[str, ...]:
 def _known(source: Dataset, retained: frozenset[str], *, is_plain: bool) -> frozenset[str]:
     """Return the words, in lower case, that point to the people and places in the header, but for what may stay as it is.
 
-    In what is no plain image, texts of content items can be identifiers, too. Raises Unreadable when a sequence cannot be opened: who may be named in there is not known.
+    In what is no plain image, texts of content items can be identifiers, too. Raises Unreadable when a sequence cannot be
+    opened: who may be named in there is not known.
     """
     found = policy.Words()
     for raw, holder, place in walk.nested(source):

@@ -3,7 +3,9 @@
 No pixel is read here. There is no reliable flag for burned-in text, so the rule is: what a scanner reconstructed is read
 in samples of its series, numbers that are no pictures not at all, and everything else frame by frame. What is stated to have
 text or a face in it, a screen save or a secondary capture needs a person on top of that; where nothing can be read, all
-that is in doubt does. The source is asked, not its copy: a copy has lost what was no defined term. Sources: PS3.3 C.7.6.1.1.2 (Image Type), C.7.6.1 (Burned In Annotation, Recognizable Visual Features).
+that is in doubt does. The source is asked, not its copy: a copy has lost what was no defined term.
+
+Sources: PS3.3 C.7.6.1.1.2 (Image Type), C.7.6.1 (Burned In Annotation, Recognizable Visual Features).
 """
 
 import re
@@ -54,23 +56,13 @@ def doubts(source: Dataset) -> frozenset[str]:
 
     Never raises for what the values hold; one that cannot be read is a doubt.
     """
-    found = set()
     sop_class = "".join(_words(source, "SOPClassUID"))
-    burned, faces = _words(source, "BurnedInAnnotation"), _words(source, "RecognizableVisualFeatures")
-    if set(burned) - {"NO"}:
-        found.add("BurnedInAnnotation")
-    if set(faces) - {"NO"} or kinds.is_photograph(sop_class):
-        found.add("RecognizableVisualFeatures")
-    image_type = _words(source, "ImageType")
-    if any(_CAPTURED.search(part) for part in image_type) or _UNREADABLE in image_type:
-        found.add("ImageType")
-    if _shows_label(source, sop_class):
-        found.add(_LABELLED)
+    found = _told(source, sop_class)
     if sop_class in _RECONSTRUCTED:
-        if not _is_reconstructed(source, image_type):
+        if not _is_reconstructed(source, _words(source, "ImageType")):
             found.add("ImageType")
     elif sop_class in _PROJECTIONS:
-        if burned != ["NO"]:
+        if not says_clean(source):
             found.add("BurnedInAnnotation")
     elif sop_class not in _COMPUTED:
         found.add("SOPClassUID")
@@ -82,8 +74,14 @@ def beyond_reading(source: Dataset) -> frozenset[str]:
 
     Nor is there a reader of faces.
     """
-    found = set()
     sop_class = "".join(_words(source, "SOPClassUID"))
+    found = _told(source, sop_class)
+    return frozenset(found | {"SOPClassUID"} if sop_class in _CAPTURES else found)
+
+
+def _told(source: Dataset, sop_class: str) -> set[str]:
+    """Return the attributes that say of text, or a face, that it is in the pixels, or could be."""
+    found = set()
     if set(_words(source, "BurnedInAnnotation")) - {"NO"}:
         found.add("BurnedInAnnotation")
     if set(_words(source, "RecognizableVisualFeatures")) - {"NO"} or kinds.is_photograph(sop_class):
@@ -91,11 +89,9 @@ def beyond_reading(source: Dataset) -> frozenset[str]:
     image_type = _words(source, "ImageType")
     if any(_CAPTURED.search(part) for part in image_type) or _UNREADABLE in image_type:
         found.add("ImageType")
-    if sop_class in _CAPTURES:
-        found.add("SOPClassUID")
     if _shows_label(source, sop_class):
         found.add(_LABELLED)
-    return frozenset(found)
+    return found
 
 
 def says_clean(source: Dataset) -> bool:

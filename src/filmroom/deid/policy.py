@@ -172,13 +172,18 @@ def stamp(copy: Dataset, profile: Profile, sop_class: str) -> None:
     """Write what was done (PS3.15 E.1.1). Burned In Annotation stays what the sender said: no pixel was read for it."""
     copy.PatientIdentityRemoved = "YES"
     copy.DeidentificationMethod = [METHOD, *method(profile)]
+    stamp_codes(copy, codes(profile, sop_class))
+    copy.LongitudinalTemporalInformationModified = "MODIFIED" if profile.shifts_dates else "REMOVED"
+
+
+def stamp_codes(copy: Dataset, applied: Sequence[tuple[str, str]]) -> None:
+    """Write the codes (value, meaning) of CID 7050 of what was done."""
     items = []
-    for value, meaning in codes(profile, sop_class):
+    for value, meaning in applied:
         item = Dataset()
         item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
         items.append(item)
     copy.DeidentificationMethodCodeSequence = Items(items)
-    copy.LongitudinalTemporalInformationModified = "MODIFIED" if profile.shifts_dates else "REMOVED"
 
 
 def text(dataset: Dataset, keyword: str) -> str:
@@ -190,3 +195,9 @@ def text(dataset: Dataset, keyword: str) -> str:
     if isinstance(value, MultiValue):
         value = value[0] if value else ""
     return "" if value is None else str(value).strip(" \0")
+
+
+def has_code(item: Dataset, keyword: str) -> bool:
+    """Say whether every item of a code sequence still has its code."""
+    found = item.get(keyword) or []
+    return bool(found) and all(each.get("CodeValue") for each in found)

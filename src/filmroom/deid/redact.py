@@ -18,11 +18,10 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian
 
-from filmroom.deid import glance
+from filmroom.deid import glance, policy
 from filmroom.deid.pixels import EXPLICIT_BIG, NATIVE
 from filmroom.deid.profile import Profile, codes
 from filmroom.dicom import encode, pixels, walk
@@ -164,9 +163,4 @@ def _say_so(dataset: Dataset, profile: Profile, received: str) -> None:
         dataset.LossyImageCompression = "01"
     if Tag("BurnedInAnnotation") in profile.rules[sop_class]:
         dataset.BurnedInAnnotation = "NO"
-    items = []
-    for value, meaning in codes(profile, sop_class, pixels_cleaned=True):
-        item = Dataset()
-        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
-        items.append(item)
-    dataset.DeidentificationMethodCodeSequence = Sequence(items)
+    policy.stamp_codes(dataset, codes(profile, sop_class, pixels_cleaned=True))

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from pydicom.dataset import Dataset
 
 from filmroom.deid.kinds import NAMELESS, VALUE_OF
+from filmroom.deid.policy import has_code
 from filmroom.deid.profile import Action, Concept, Profile
 from filmroom.deid.publiccodes import meanings
 from filmroom.records import Reason
@@ -88,10 +89,10 @@ def _has_value(item: Dataset, kind: str) -> bool:
     if kind == "NUM":
         # without a measured value an item says that it could not be measured
         return value is not None and all(
-            each.get("NumericValue") is not None and _has_code(each, "MeasurementUnitsCodeSequence") for each in value
+            each.get("NumericValue") is not None and has_code(each, "MeasurementUnitsCodeSequence") for each in value
         )
     if kind == "CODE":
-        return _has_code(item, "ConceptCodeSequence")
+        return has_code(item, "ConceptCodeSequence")
     if VALUE_OF[kind] == "ReferencedSOPSequence":
         return bool(value) and all(
             each.get("ReferencedSOPClassUID") and each.get("ReferencedSOPInstanceUID") for each in value
@@ -110,11 +111,6 @@ def _name_codes(item: Dataset, known: AbstractSet[str]) -> None:
             elif "CodeMeaning" in each:
                 each.CodeMeaning = each.CodeMeaning or "REMOVED"
             _name_codes(each, known)
-
-
-def _has_code(item: Dataset, keyword: str) -> bool:
-    codes = item.get(keyword) or []
-    return bool(codes) and all(each.get("CodeValue") for each in codes)
 
 
 def _concept(item: Dataset) -> Concept:

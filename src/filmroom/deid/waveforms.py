@@ -5,6 +5,8 @@ It works on what the rules left of the values. Source: PS3.3 C.10.10.
 
 from pydicom.dataset import Dataset
 
+from filmroom.deid.policy import has_code
+
 _ANNOTATIONS = "WaveformAnnotationSequence"
 
 
@@ -19,14 +21,9 @@ def prune(waveform: Dataset) -> None:
 
 
 def _says_something(item: Dataset) -> bool:
-    if "ConceptNameCodeSequence" in item and not _has_code(item, "ConceptNameCodeSequence"):
+    if "ConceptNameCodeSequence" in item and not has_code(item, "ConceptNameCodeSequence"):
         return False
     if "NumericValue" in item:
-        return not item["NumericValue"].is_empty and _has_code(item, "MeasurementUnitsCodeSequence")
+        return not item["NumericValue"].is_empty and has_code(item, "MeasurementUnitsCodeSequence")
     is_mark = "ConceptNameCodeSequence" in item and bool(item.get("TemporalRangeType"))  # such as the onset of a P wave
-    return is_mark or bool(item.get("UnformattedTextValue")) or _has_code(item, "ConceptCodeSequence")
-
-
-def _has_code(item: Dataset, keyword: str) -> bool:
-    codes = item.get(keyword) or []
-    return bool(codes) and all(each.get("CodeValue") for each in codes)
+    return is_mark or bool(item.get("UnformattedTextValue")) or has_code(item, "ConceptCodeSequence")

@@ -30,6 +30,7 @@ from sqlalchemy import (
     make_url,
     select,
 )
+from sqlalchemy.engine.interfaces import DBAPICursor
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -224,23 +225,20 @@ def _set_up_sqlite(connection: SqliteConnection, _: ConnectionPoolEntry) -> None
 
 def _begin_sqlite(connection: Connection) -> None:
     writing = connection.get_execution_options().get("filmroom_writing", False)
+    sqlite = connection.connection.dbapi_connection  # itself: by way of the engine this costs as much as a query
+    assert sqlite is not None
     if connection.info.get(_WRITES) is not writing:
-        sqlite = connection.connection.dbapi_connection  # itself: by way of the engine this costs as much as a query
-        assert sqlite is not None
         sqlite.cursor().execute(f"PRAGMA query_only={'OFF' if writing else 'ON'}")
         connection.info[_WRITES] = writing
     if writing:
-        _begin_immediate(connection)
+        _begin_immediate(connection, sqlite.cursor())
     else:
         connection.exec_driver_sql("BEGIN")
 
 
-def _begin_immediate(connection: Connection) -> None:
+def _begin_immediate(connection: Connection, cursor: DBAPICursor) -> None:
     """Take the write lock. SQLite itself sleeps longer and longer between its tries, while the lock lies idle."""
     deadline = time.monotonic() + _WAIT_SECONDS
-    sqlite = connection.connection.dbapi_connection
-    assert sqlite is not None
-    cursor = sqlite.cursor()
     cursor.execute("PRAGMA busy_timeout=0")
     try:
         while time.monotonic() < deadline:

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import pydicom
 import pytest
+from pydicom.data import get_testdata_file
 
 
 def demo(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -99,11 +101,15 @@ def test_killed_while_a_shard_was_damaged_for_show_it_mends_the_shard(tmp_path) 
 
 def _killed_when(room: Path, is_time: Callable[[Path], bool]) -> None:
     """Run the demo and kill it at that moment; `is_time` is asked with the file of what was told so far."""
-    told = room.parent / "told"
+    told, complained = room.parent / "told", room.parent / "complained"
     command = [sys.executable, "-m", "filmroom", "demo", "--keep", str(room)]
-    with told.open("wb") as out, subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL) as process:
+    with (
+        told.open("wb") as out,
+        complained.open("wb") as err,
+        subprocess.Popen(command, stdout=out, stderr=err) as process,
+    ):
         while not is_time(told):
-            assert process.poll() is None, f"it ended by itself, with status {process.returncode}"
+            assert process.poll() is None, f"it ended by itself: {process.returncode}, {complained.read_text('utf-8')}"
             time.sleep(0.001)
         process.kill()
     assert process.returncode == -signal.SIGKILL
@@ -156,3 +162,21 @@ def test_it_is_told_whichever_part_of_the_split_the_patients_fall_into(
     assert ran.returncode == 0, ran.stderr
     words = " ".join(ran.stdout.split())
     assert splits in words and judged in words
+
+
+def test_a_part_of_the_split_that_holds_an_ecg_only_is_nothing_to_test_on(tmp_path, planted) -> None:
+    inbox, keys = tmp_path / "inbox", tmp_path / "room" / "keys"
+    inbox.mkdir()
+    for file in planted.glob("p0-*"):
+        (inbox / file.name).write_bytes(file.read_bytes())
+    ecg = pydicom.dcmread(str(get_testdata_file("waveform_ecg.dcm")))
+    patient = pydicom.dcmread(planted / "p1-1-1")
+    ecg.PatientID, ecg.PatientName = patient.PatientID, patient.PatientName
+    ecg.save_as(inbox / "ecg")
+    keys.mkdir(parents=True, mode=0o700)
+    (keys / "vault.key").write_bytes(bytes(32))
+    (keys / "vault.key").chmod(0o600)
+    ran = demo("--data", inbox, "--keep", tmp_path / "room")
+    assert ran.returncode == 0, ran.stderr
+    words = " ".join(ran.stdout.split())
+    assert "train 6, test 1" in words and "nothing to test it on" in words

@@ -171,6 +171,7 @@ def test_every_item_is_the_sample_that_was_built(room: Room) -> None:
 def test_a_split_is_only_its_samples(room: Room) -> None:
     data = room.open("test")
     assert data.split == "test"
+    assert data.splits == {"train": 19, "test": 4}
     assert [item.key for item in data] == [built.key for built in room.samples if built.split == "test"]
     with pytest.raises(Invalid, match="train"):
         room.open("valid")

@@ -191,7 +191,7 @@ class _Story:
 
     def _train(self, lease: str) -> None:
         # Pseudonyms are drawn anew in every room, and of few patients all may fall into one part of the split.
-        drawn = self._parts()
+        drawn = self._load(lease, None).splits
         train = self._load(lease, "train" if "train" in drawn else None)
         test = self._load(lease, "test") if "test" in drawn and "train" in drawn else None
         classes = _classes(train)
@@ -271,12 +271,6 @@ class _Story:
             "  filmroom --as YOU request NAME@1 --purpose TEXT --days 30, then filmroom --as OTHER approve ID\n"
             "  filmroom --as YOU lease NAME@1, then in Python: filmroom.load('NAME@1', room='room', lease=TOKEN)",
         )
-
-    def _parts(self) -> set[str]:
-        """Return the parts of the split that have samples."""
-        frozen = self.figures["freeze"]
-        assert isinstance(frozen, dict) and isinstance(frozen["splits"], dict)
-        return {name for name, count in frozen["splits"].items() if count}
 
     def _load(self, lease: str, split: str | None) -> Data:
         return self._room.acting_as(RESEARCHER).load(self._snapshot, lease=lease, split=split)

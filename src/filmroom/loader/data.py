@@ -110,6 +110,12 @@ class Data:
     def __iter__(self) -> Iterator[Item]:
         return (self[number] for number in range(len(self)))
 
+    @cached_property
+    def splits(self) -> dict[str, int]:
+        """How many samples of the shardset lie in each split. A split whose images gave no sample is not named."""
+        counts = np.bincount(self.index.samples["split"], minlength=len(self.index.splits))
+        return dict(zip(self.index.splits, counts.tolist(), strict=True))
+
     def sources(self, number: int) -> tuple[tuple[str, int], ...]:
         """Return the (SOP Instance UID, frame number from 1) that the sample at `number` was made of."""
         return self.index.sources(self._row(number))
@@ -356,5 +362,7 @@ def _rows(index: Index, split: str | None) -> Numbers:
     if split is None:
         return np.arange(len(index), dtype=np.int64)
     if split not in index.splits:
-        raise Invalid(f"there is no split {split!r}", f"choose among {', '.join(sorted(index.splits)) or 'none'}")
+        raise Invalid(
+            f"there is no sample in split {split!r}", f"choose among {', '.join(sorted(index.splits)) or 'none'}"
+        )
     return np.flatnonzero(index.samples["split"] == index.splits.index(split)).astype(np.int64)

@@ -68,6 +68,9 @@ class SqlCatalog:
     def __init__(self, url: str, *, password: str | None = None) -> None:
         self._engine = _engine(url, password)
         self._alone = _Turn() if isinstance(self._engine.pool, StaticPool) else None
+        # SQLite compiles every statement of a connection anew when it becomes one that may write, or may not.
+        is_file = self._alone is None and self._engine.dialect.name == "sqlite"
+        self._writers = _engine(url, password) if is_file else self._engine
 
     @classmethod
     def in_file(cls, path: Path) -> Self:
@@ -112,11 +115,13 @@ class SqlCatalog:
 
     def close(self) -> None:
         self._engine.dispose()
+        self._writers.dispose()
 
     @contextmanager
     def _begin(self, *, writing: bool) -> Iterator[Connection]:
         turn: AbstractContextManager[object] = self._alone if self._alone is not None else _no_turn()
-        with turn, _translated(), self._engine.connect() as opened:
+        engine = self._writers if writing else self._engine
+        with turn, _translated(), engine.connect() as opened:
             if opened.dialect.name == "postgresql":
                 level = "READ COMMITTED" if writing else "REPEATABLE READ"
                 connection = opened.execution_options(isolation_level=level, postgresql_readonly=not writing)

@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ONLY ?=
+JOBS ?= 2
 FOR ?= 120
 
 .PHONY: setup demo test check bench fuzz fmt docs lock clean
@@ -22,7 +23,7 @@ demo: setup
 	$(BIN)/python -m filmroom demo
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 check: setup
 	$(BIN)/python -m ruff format --check .

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TypeAlias, cast
 
-from pydicom.sr import _concepts_dict
-
 _Concepts: TypeAlias = Mapping[str, Mapping[str, tuple[str, object]]]
 
 UNITS = frozenset(
@@ -22,6 +20,8 @@ SCHEMES = frozenset(
 @cache
 def meanings() -> Mapping[tuple[str, str], str]:
     """Return what codes mean, by scheme and code: those of PS3.16's context groups, and units, which mean themselves."""
+    from pydicom.sr import _concepts_dict  # as long to load as a third of all else that a command needs
+
     found = {("UCUM", unit): unit for unit in UNITS}
     for scheme in ("DCM", "SCT"):
         for codes in cast(_Concepts, _concepts_dict.concepts[scheme]).values():

@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from filmroom.prepare.recipe import Step
@@ -225,6 +224,8 @@ def _resampled(picture: Picture, size: Sequence[int], pitch: Sequence[float], or
     All in units of old pixels and in ITK's order of axes: `pitch` apart, the first at `origin`. Grids that share their axes
     need no patient coordinates to find each other.
     """
+    import SimpleITK as sitk  # takes long to load, and most commands resample nothing
+
     image = sitk.GetImageFromArray(_floats(picture), isVector=picture.is_colour)
     axes = range(len(size))
     direction = [float(row == column) for row in axes for column in axes]

@@ -42,6 +42,10 @@ def test_protocol_words_survive(text: str) -> None:
         ("Müller chest", "chest"),
         ("Baker cyst", "cyst"),
         ("chest 1957", "chest"),
+        ("call Mary 12 Elm Street", None),
+        ("chest, 12a Elm Street", "chest"),
+        ("Smith B. chest", "chest"),
+        ("B.Smith chest", "chest"),
     ],
 )
 def test_names_numbers_and_dates_do_not(text: str, left: str | None) -> None:
@@ -60,10 +64,11 @@ def test_names_numbers_and_dates_do_not(text: str, left: str | None) -> None:
         ("2 14 31 axial 5", "axial"),
         ("chest 13 2 31", "chest 13 2 31"),
         ("T2 3mm 512/512", "T2 3mm 512/512"),
+        ("T1 1.0 mm, 3 T", "T1 1.0 mm, 3 T"),
     ],
 )
 def test_numbers_that_spell_an_identifier_or_a_date_do_not_survive(text: str, left: str | None) -> None:
-    who = Context("PSUBJECT", 70, lambda uid: uid, frozenset({"482913", "19310214"}))
+    who = Context("PSUBJECT", 70, lambda uid: uid, frozenset({"482913", "19310214", "20000101"}))
     assert actions.clean_descriptor("LO", text, who) == left
 
 
@@ -139,6 +144,14 @@ def test_keep_asks_for_the_form_of_the_vr_and_for_nobody_s_name() -> None:
     assert actions.keep("IS", "482913", NOBODY) == "482913"
     assert actions.keep("TM", "10:11", WHO) is None
     assert actions.keep("LO", "anything", WHO) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [("11:22:07", "112207"), ("11:22:07.25", "112207.25"), ("09:11:02.00000000", "091102.000000"), ("25:00:00", None)],
+)
+def test_a_time_in_the_notation_of_the_standard_s_forerunner_is_kept_in_today_s(text: str, left: str | None) -> None:
+    assert actions.keep("TM", text, NOBODY) == left
 
 
 def test_the_modes_of_an_ultrasound_image_stay_in_its_image_type() -> None:

@@ -76,6 +76,37 @@ def test_the_record_names_the_copy() -> None:
     assert json.loads(canonical(verdict.record)) == verdict.record
 
 
+def test_a_station_s_name_stays_where_its_network_address_is_the_same(tmp_path: Path) -> None:
+    def name_it(ds: Dataset) -> None:
+        ds.StationName = ds.PerformedStationName = "CTAWP60204"
+        ds.file_meta.SourceApplicationEntityTitle, ds.DeviceSerialNumber = "AN_CTAWP60204", "60204"
+
+    copy, _ = passed(rewritten(name_it, CT))
+    kept = pydicom.dcmread(BytesIO(copy.data))
+    assert (kept.StationName, kept.DeviceSerialNumber) == ("CTAWP60204", "60204")
+    data = rewritten(lambda ds: setattr(ds, "PatientName", "Ctawp60204^Anna"), rewritten(name_it, CT))
+    assert "CTAWP60204" not in str(pydicom.dcmread(BytesIO(passed(data)[0].data)).get("StationName"))
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "beside"),
+    [
+        ("InPlanePhaseEncodingDirection", "ROW", {"PatientAddress": "12 Elmbrook Row"}),
+        ("ScanOptions", "RESEARCH", {"InstitutionalDepartmentName": "Research MRI"}),
+        ("DeviceSerialNumber", "00000000", {"StudyID": "00000000"}),
+    ],
+)
+def test_a_word_of_defined_terms_and_a_row_of_zeros_identify_nobody(
+    keyword: str, value: str, beside: dict[str, str]
+) -> None:
+    def put_all(ds: Dataset) -> None:
+        for name, text in {keyword: value, **beside}.items():
+            setattr(ds, name, text)
+
+    data = rewritten(put_all, shipped_file("MR_small.dcm"))
+    assert str(pydicom.dcmread(BytesIO(passed(data)[0].data))[keyword].value) == value
+
+
 def put(keyword: str, value: object) -> Callable[[Dataset], None]:
     return lambda ds: setattr(ds, keyword, value)
 

@@ -6,7 +6,7 @@ element gets which action is `apply`'s business. Sources: PS3.5 section 6.2 (for
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -28,6 +28,8 @@ _STAND_INS = {"DA": "19000101", "DT": "19000101000000", "TM": "000000", "AS": "0
 _DATETIME = re.compile(
     r"(\d{8})((?:(?:[01]\d|2[0-3])(?:[0-5]\d(?:(?:[0-5]\d|60)(?:\.\d{1,6})?)?)?)?)([+-](?:0\d|1[0-4])[0-5]\d)?\Z"
 )
+_OLD_CLOCK = re.compile(r"(\d\d):(\d\d):(\d\d)(\.\d+)?")
+_TO_MICROSECONDS = len(".000000")
 _AGE = re.compile(r"(\d{1,3})([DWMY])\Z")
 OLDEST_YEARS = 89
 _SHORT_WORD = 2
@@ -59,6 +61,7 @@ _PIECES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _TOKENS = re.compile(r"[^\W_]+|[\W_]+")
 _WITH_DIGITS = re.compile(r"[^\W_]*\d[^\W_]*")
 _SEPARATORS = frozenset(" _^-/.,()+%&:*")
+_BARE_NUMBER = re.compile(r"\d{1,3}[a-z]?")
 _CODE = re.compile(
     r"""(?:[A-Z][0-9A-F]?-[0-9A-F]{4,6}   # SNOMED RT: T-D3000, P5-0900A
     | (?:RID|RPID)\d{1,6}                # RadLex
@@ -92,6 +95,8 @@ def keep(vr: str, text: str, context: Context) -> str | None:
     """
     if vr == "UI":
         return text if text in UID_dictionary else None
+    if vr == "TM":
+        text = _clock(text)
     form = _FORMS.get(vr)
     if form is None or not form.match(text):
         return None
@@ -100,6 +105,15 @@ def keep(vr: str, text: str, context: Context) -> str | None:
     if vr in ("DS", "IS", "TM") and is_known_number(text, context.known):
         return None
     return text
+
+
+def _clock(text: str) -> str:
+    """Return a time of the older form 10:11:12.5, which readers are to accept (PS3.5 6.2), in today's.
+
+    What a fraction has beyond microseconds is cut off: there is no room for it.
+    """
+    old = _OLD_CLOCK.fullmatch(text)
+    return f"{old[1]}{old[2]}{old[3]}{(old[4] or '')[:_TO_MICROSECONDS]}" if old else text
 
 
 def is_known_number(text: str, known: frozenset[str]) -> bool:
@@ -201,8 +215,9 @@ def clean_descriptor(vr: str, text: str, context: Context) -> str | None:
     """Return the lexicon words and protocol-like tokens of a text in their order, None when there are none.
 
     Dates, times, telephone numbers and the patient's own words go first; a word behind a title goes too. An unknown
-    word is dropped, so a name needs no recognising. So is all that follows the first 1,024 characters. No number stays
-    where the numbers together spell one of the patient's.
+    word is dropped, so a name needs no recognising, and with it a number that is only its own, as that of a house is, and
+    an initial beside a name. So is all that follows the first 1,024 characters. No number stays where the numbers
+    together spell one of the patient's.
     """
     if len(text) > _LONGEST_TEXT:
         text = text[:_LONGEST_TEXT].rpartition(" ")[0]  # a word that is cut could pass for another
@@ -220,7 +235,8 @@ def _spells_known(text: str, known: frozenset[str]) -> bool:
         return False
     if any(len(word) >= _SHORTEST_IN_PIECES and word.isdecimal() and word in joined for word in known):
         return True
-    triples = {tuple(sorted(map(int, triple))) for triple in zip(numbers, numbers[1:], numbers[2:], strict=False)}
+    threes = (triple for triple in zip(numbers, numbers[1:], numbers[2:], strict=False) if "0" not in triple)
+    triples = {tuple(sorted(map(int, triple))) for triple in threes}  # a lone zero is no year
     days = [(int(word[:4]), int(word[4:6]), int(word[6:])) for word in known if len(word) == 8 and word.isdecimal()]
     return any(tuple(sorted((y, month, day))) in triples for year, month, day in days for y in (year, year % 100))
 
@@ -229,7 +245,7 @@ def _cleaned(text: str, known: frozenset[str]) -> str | None:
     bare = _GIVEAWAY.sub(" \N{REPLACEMENT CHARACTER} ", text)
     kept, gap = "", False
     pending = ""
-    for token, stays in _judged(bare, known):
+    for token, stays in _alone(list(_judged(bare, known)), known):
         if stays is None:
             pending = "".join(char for char in token if char in _SEPARATORS)
             gap = gap or "\N{REPLACEMENT CHARACTER}" in token
@@ -240,6 +256,20 @@ def _cleaned(text: str, known: frozenset[str]) -> str | None:
             gap, pending = True, ""
     kept = kept + ("" if gap else pending)
     return kept.strip(" _^-/.,+&:*") or None
+
+
+def _alone(judged: Sequence[tuple[str, bool | None]], known: frozenset[str]) -> Iterator[tuple[str, bool | None]]:
+    """Yield the same, but that a whole number goes with the word behind it, and a single letter with a name beside it.
+
+    A number behind a word that stays is that word's, and so stays: "arc 1".
+    """
+    for at, (token, stays) in enumerate(judged):
+        before, after = judged[max(at - 2, 0) : at], judged[at + 1 : at + 3]
+        is_initial = len(token) == 1 and any(word.lower() in known for word, _ in (*before[:-1], *after[1:]))
+        is_number = _BARE_NUMBER.fullmatch(token.lower()) and token.lower() not in words()
+        is_part = bool(before) and (before[-1][0] in (".", ":") or (before[-1][0].isspace() and before[0][1] is True))
+        is_numbered = is_number and not is_part and [stays for _, stays in after] == [None, False]
+        yield token, stays and not is_initial and not (is_numbered and after[0][0].isspace())
 
 
 def _judged(text: str, known: frozenset[str]) -> Iterator[tuple[str, bool | None]]:

@@ -17,7 +17,6 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from pydicom.charset import convert_encodings, python_encoding
-from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
@@ -60,9 +59,7 @@ _SQ, _UN = _number("SQ"), _number("UN")
 _DATES = frozenset(map(_number, ("DA", "DT")))
 _NOTED = _DATES | {_number("PN")}
 _TELLING = {
-    tuple(map(_tag, row.split("."))): row in PLACES
-    for row in sorted(IDENTIFIERS | PLACES)
-    if all(map(tag_for_keyword, row.split(".")))
+    tuple(map(_tag, row.split("."))): row in PLACES for row in sorted(IDENTIFIERS | PLACES)
 }  # the tags of a row: is it a place?
 _PIXEL_DATA, _CHARSET, _CODE_VALUE, _SCHEME = map(
     _tag, ("PixelData", "SpecificCharacterSet", "CodeValue", "CodingSchemeDesignator")

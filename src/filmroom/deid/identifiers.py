@@ -35,7 +35,7 @@ from pydicom.multival import MultiValue
 
 from filmroom.deid import eyes
 from filmroom.deid.identifying import IDENTIFIERS, PLACEHOLDERS, PLACES, tells
-from filmroom.deid.lexicon import words
+from filmroom.deid.lexicon import code_words, words
 from filmroom.dicom import parse, pixels, walk
 from filmroom.errors import Unreadable
 from filmroom.ids import Digest
@@ -195,7 +195,8 @@ def in_pieces(text: str, forbidden: Identifiers) -> bool:
     terms = (term.lstrip("0") for term in forbidden.terms if term.isdigit())
     if any(len(term) >= _SHORTEST_RAW and term in joined for term in terms):
         return True
-    threes = [sorted(map(int, numbers[at : at + 3])) for at in range(len(numbers) - 2)]
+    runs = (numbers[at : at + 3] for at in range(len(numbers) - 2))
+    threes = [sorted(map(int, run)) for run in runs if "0" not in run]  # a lone zero is no year
     days = {day for found in forbidden.dates.values() for day in found} if threes else set()
     return any(
         sorted(parts) in threes
@@ -270,7 +271,7 @@ def _note(raw: walk.Element, holder: Dataset, place: str, notes: _Notes) -> None
             notes.add({text} | parts, "" if vr == "PN" else within)
     elif is_place:
         for text in _texts(raw, holder):
-            notes.add({part for part in _alnum(text).split() if part not in words()}, within)
+            notes.add(set(_alnum(text).split()) - words() - code_words(), within)
     elif vr == "AS":
         notes.years |= {int(text[:-1]) for text in _texts(raw, holder) if _AGE.fullmatch(text)}
     elif vr == "UI":

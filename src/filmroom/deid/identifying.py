@@ -17,7 +17,7 @@ IDENTIFIERS = frozenset(
     PerformedStationName PerformedStationAETitle ScheduledStationName ScheduledStationAETitle RetrieveAETitle
     SourceApplicationEntityTitle SendingApplicationEntityTitle ReceivingApplicationEntityTitle TelephoneNumberTrial
     SpecimenIdentifier ContainerIdentifier ClinicalTrialSubjectID ClinicalTrialSubjectReadingID
-    ReferringPhysicianTelephoneNumbers PersonTelephoneNumbers TransducerID UniqueDeviceIdentifier
+    ReferringPhysicianTelephoneNumbers PersonTelephoneNumbers UniqueDeviceIdentifier
     LocalNamespaceEntityID UniversalEntityID InstitutionCodeSequence.CodeValue PatientInsurancePlanCodeSequence.CodeValue
     PersonIdentificationCodeSequence.CodeValue
     """.split()
@@ -32,7 +32,15 @@ PLACES = frozenset(
     PersonIdentificationCodeSequence.CodeMeaning
     """.split()
 )
-"""Values whose words point to a place or institution; words of the lexicon ("hospital") are no terms."""
+"""Values whose words point to a place or institution; words of the lexicons ("hospital", "research") are no terms."""
+
+STATIONS = frozenset(
+    """StationName PerformedStationName ScheduledStationName PerformedStationAETitle ScheduledStationAETitle RetrieveAETitle
+    SourceApplicationEntityTitle SendingApplicationEntityTitle ReceivingApplicationEntityTitle DeviceSerialNumber
+    UniqueDeviceIdentifier DetectorID PlateID CassetteID GantryID GeneratorID
+    """.split()
+)
+"""Of these identifiers those of a machine, under one of its names: where one of them may stay, the others tell no more."""
 
 CONCEPTS = frozenset(
     """113870 113871 113872 113873 113877 113880 121008 121009 121013 121016 121017 121020 121021 121022 121029 121030

@@ -18,14 +18,14 @@ from pydicom.sequence import Sequence as Items
 from filmroom.deid import numbers
 from filmroom.deid.actions import ACTIONS, OLDEST_YEARS, Context, is_public
 from filmroom.deid.identifying import PLACEHOLDERS
-from filmroom.deid.lexicon import eponyms, words
+from filmroom.deid.lexicon import code_words, eponyms, words
 from filmroom.deid.pixels import Cleaned
 from filmroom.deid.profile import Action, Profile, Rule, codes, method
 from filmroom.deid.pseudonym import Pseudonyms
 from filmroom.dicom import walk
 from filmroom.records import Reason
 
-METHOD = "filmroom deid 5"
+METHOD = "filmroom deid 6"
 UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 NAMED = ("PatientID", "PatientName")
 """What every copy has, with the patient's pseudonym, where its class has rules for it (type 2 in every IOD)."""
@@ -134,21 +134,28 @@ class Words:
         self._found.update(_DAYS.findall(written))
 
     def add(self, written: str, *, is_place: bool) -> None:
-        """Take an identifier or a name; of a place's words those that are no words of the lexicon."""
+        """Take an identifier or a name; of a place's words those that are in no lexicon."""
         lowered = written.lower()
         spellings = {lowered}
         if not lowered.isascii():
             spellings.add("".join(c for c in unicodedata.normalize("NFKD", lowered) if c.isascii()))
         for spelling in spellings:
             parts = set("".join(c if c.isalnum() else " " for c in spelling).split())
-            self._found |= (parts - words() if is_place else parts) | {spelling.strip()}
+            self._found |= (parts - words() - code_words() if is_place else parts) | {spelling.strip()}
 
     def known(self, ages: frozenset[str]) -> frozenset[str]:
         """Return the words, with those of `ages`, that identify anybody."""
         shortest = frozenset(word for word in self._found if word in eponyms())
         digits = {word.lstrip("0") for word in self._found if word.isdecimal()}
-        telling = {word for word in self._found | digits if len(word) > 2 and word not in PLACEHOLDERS}
+        telling = {
+            word for word in self._found | digits if len(word) > 2 and word not in PLACEHOLDERS and _varies(word)
+        }
         return shortest | telling | ages
+
+
+def _varies(word: str) -> bool:
+    """Say whether a word is more than one character again and again, as 00000000 is, which stands for nothing."""
+    return len(set(word)) > 1
 
 
 def old_ages(age: str, born: str, seen: str) -> frozenset[str]:

@@ -25,6 +25,7 @@ from pydicom._uid_dict import UID_dictionary
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
 from filmroom.deid import kinds, table
+from filmroom.deid.identifying import STATIONS
 from filmroom.deid.publiccodes import SCHEMES
 from filmroom.deid.table import Option, Tables
 from filmroom.errors import Invalid, NotFound
@@ -136,7 +137,8 @@ class Rule:
 class Profile:
     """A checked profile. `digest` is that of `text`; `rules` is keyed by SOP Class UID and then by tag.
 
-    `codes` are those of CID 7050 by SOP Class UID. `retained` are the keywords of what an option lets stay as it is.
+    `codes` are those of CID 7050 by SOP Class UID. `retained` are the keywords of what an option lets stay as it is, and
+    of what names a machine whose name may stay.
     `concepts` says which content items of reports may stay: with KEEP any but texts, with CLEAN_DESCRIPTOR those too.
     `barred` are items, by concept and value type, of which Table E.3.4-1 leaves nothing under the profile's options.
     """
@@ -202,12 +204,7 @@ def parse(text: str) -> Profile:
         options=options,
         rules=rules,
         codes={uid: (_BASIC, *(_CODES[option] for option in _CODES if option in used[uid])) for uid in rules},
-        retained=frozenset(
-            rule.keyword
-            for tag, rule in _every(rules)
-            if rule.action in (Action.KEEP, Action.RETAIN)
-            if (row := table.shipped().attribute(tag)) and row.action(options) == "K"
-        ),
+        retained=frozenset(_retained(rules, options)),
         concepts=_concepts(document.get("concepts", {})),
         barred=frozenset(_barred(options)),
     )
@@ -259,6 +256,15 @@ def _used(rules: Mapping[int, Rule], options: AbstractSet[Option]) -> set[Option
     rows = [(rule, row) for tag, rule in rules.items() if (row := table.shipped().attribute(tag))]
     loose = [row for rule, row in rows if not _serves(rule, row.basic)]
     return {option for row in loose for option in options if row.options.get(option) == row.action(options)}
+
+
+def _retained(rules: Mapping[str, Mapping[int, Rule]], options: AbstractSet[Option]) -> Iterator[str]:
+    for tag, rule in _every(rules):
+        row = table.shipped().attribute(tag)
+        if rule.action in (Action.KEEP, Action.RETAIN) and row and row.action(options) == "K":
+            yield rule.keyword
+    if Option.DEVICE in options:
+        yield from STATIONS
 
 
 def _barred(options: AbstractSet[Option]) -> Iterator[tuple[Concept, str]]:

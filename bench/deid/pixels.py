@@ -1,11 +1,21 @@
-"""Whether burned-in text is still to be seen, and whether anything else in the picture changed; by pixels, not by reading."""
+"""Whether burned-in text is still to be seen, and whether anything else in the picture changed; by pixels, not by reading.
+
+And whether the value of Pixel Data has more in it than a picture, so that a copy may not have all of its bytes.
+"""
 
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
 
 from bench.deid.key import Burned
+
+_JPEG, _JPEG_2000, _END_OF_IMAGE = b"\xff\xd8", b"\xff\x4f", b"\xff\xd9"
+_JPEG_COMMENTS = frozenset({0xFE, *range(0xE1, 0xEE), 0xEF})  # not those of JFIF and Adobe, which say what colours are
+_JPEG_2000_COMMENTS = frozenset({0x64})
+_IMAGE_STARTS = frozenset({0xDA, 0x90})  # SOS, SOT
 
 Frames = Sequence[NDArray[np.generic]]
 
@@ -33,6 +43,38 @@ def is_kept(boxes: Iterable[Burned], before: Frames | None, after: Frames | None
         one.shape == other.shape and _changed(number, found, one, other) <= (_SAME if found else 0)
         for number, (one, other) in enumerate(zip(before, after, strict=True))
     )
+
+
+def has_more_than_pixels(dataset: Dataset) -> bool:
+    """Say whether Pixel Data has something of its sender's in a place where texts are planted: nobody has to keep that.
+
+    These are comments and application data of a compressed frame and what lies behind its end, bits that the image does
+    not use, and what is longer than it.
+    """
+    if dataset["PixelData"].is_undefined_length:
+        frames = generate_frames(dataset.PixelData, number_of_frames=int(dataset.get("NumberOfFrames") or 1))
+        return any(map(_is_more_than_a_picture, frames))
+    allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
+    count = int(dataset.Rows) * int(dataset.Columns) * int(dataset.SamplesPerPixel)
+    size = (count * int(dataset.get("NumberOfFrames") or 1) * allocated + 7) // 8
+    if len(dataset.PixelData) > size + size % 2:
+        return True
+    if dataset.get("PixelRepresentation") or allocated not in (8, 16) or stored >= allocated:
+        return False
+    order = "<" if dataset.file_meta.TransferSyntaxUID.is_little_endian else ">"
+    return bool(np.any(np.frombuffer(dataset.PixelData[:size], f"{order}u{allocated // 8}") >> stored))
+
+
+def _is_more_than_a_picture(frame: bytes) -> bool:
+    """Say so of a JPEG, JPEG-LS or JPEG 2000 frame; of any other it is not known."""
+    if frame[:2] not in (_JPEG, _JPEG_2000):
+        return False
+    at, comments = 2, _JPEG_COMMENTS if frame[:2] == _JPEG else _JPEG_2000_COMMENTS
+    while at + 4 <= len(frame) and frame[at] == 0xFF and frame[at + 1] not in _IMAGE_STARTS:
+        if frame[at + 1] in comments:
+            return True
+        at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+    return not frame.endswith((_END_OF_IMAGE, _END_OF_IMAGE + b"\0"))
 
 
 def _ink_gone(burned: Burned, before: NDArray[np.generic], after: NDArray[np.generic]) -> float:

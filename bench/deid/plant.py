@@ -4,9 +4,10 @@ The same seed, files and count give the same folder and key, byte for byte.
 """
 
 import random
+import re
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +21,7 @@ from bench.deid import burned, places, sources, views
 from bench.deid.bed import Bed
 from bench.deid.key import CHANGED, EQUAL, MOVED, PRESENT, REMOVED, SHIFTED, WORDS, AnswerKey, FileKey, Kept, Plant
 from bench.deid.people import CODECS, Patient, Words, patients
+from bench.deid.pixels import has_more_than_pixels
 from filmroom.deid import profile as profiles
 from filmroom.deid.profile import Action, Rule
 from filmroom.dicom.walk import FAILURES
@@ -50,6 +52,7 @@ _PIXEL_FORM = frozenset(
     GreenPaletteColorLookupTableDescriptor BluePaletteColorLookupTableDescriptor""".split()
 )
 """What follows from how pixels are written, and may change when some are blanked."""
+_WORD = re.compile(r"[^\W_]{3,}")
 _DESCRIBING = ("StudyDescription", "SeriesDescription", "ProtocolName")
 
 
@@ -222,13 +225,19 @@ def _file_key(bed: Bed, data: bytes, rules: Mapping[int, Rule]) -> FileKey:
             for path, element in elements.items()
             if element.vr in ("DA", "DT") and len(element.text) >= 8 and element.text[:8].isdecimal()
         },
-        kept=tuple(_kept(dataset, rules, planted, bed.benign)),
+        kept=tuple(_kept(dataset, rules, planted, bed.benign, names=_names(elements.values()))),
         pixels=pixels,
     )
 
 
 def _kept(
-    dataset: Dataset, rules: Mapping[int, Rule], planted: set[str], benign: Mapping[str, str], at: str = ""
+    dataset: Dataset,
+    rules: Mapping[int, Rule],
+    planted: set[str],
+    benign: Mapping[str, str],
+    *,
+    names: frozenset[str],
+    at: str = "",
 ) -> Iterator[Kept]:
     """Yield what the profile says a copy has of this data set: of sequences that it keeps, the first item."""
     for tag in sorted(dataset.keys()):
@@ -241,7 +250,9 @@ def _kept(
         if element.VR == "SQ" and (rule.action is not Action.KEEP or rule.keyword == "ContentSequence"):
             continue  # empty, or a tree of which items may go, so that those that stay have other numbers
         if element.VR == "SQ":
-            yield from _kept(element.value[0], rules, planted, {}, f"{path}[0].")
+            yield from _kept(element.value[0], rules, planted, {}, names=names, at=f"{path}[0].")
+        elif rule.action is Action.RETAIN and not names.isdisjoint(_WORD.findall(views.fold(text))):
+            continue  # of a device, yet with a word of somebody's name in it
         elif _stays(rule, element.VR, text):
             yield Kept(attribute=path, value=text, how=EQUAL)
         elif rule.action is Action.SHIFT_DATE and text[:8].isdecimal():
@@ -250,6 +261,12 @@ def _kept(
             yield Kept(attribute=path, value="", how=PRESENT)
         elif rule.keyword in benign:
             yield Kept(attribute=path, value=benign[rule.keyword], how=WORDS)
+
+
+def _names(elements: Iterable[views.Element]) -> frozenset[str]:
+    """Return the words of all names of people, without case and accents."""
+    texts = (views.fold(element.text) for element in elements if element.vr == "PN")
+    return frozenset(word for text in texts for word in _WORD.findall(text))
 
 
 def _stays(rule: Rule, vr: str, text: str) -> bool:
@@ -267,4 +284,5 @@ def _pixels(bed: Bed) -> str:
     names = {each.place for each in bed.plants}
     if any(name.startswith("burned") for name in names):
         return "outside"
-    return "frames" if any(name.startswith("pixels") for name in names) else "bytes"
+    hidden = any(name.startswith("pixels") for name in names) or has_more_than_pixels(bed.dataset)
+    return "frames" if hidden else "bytes"

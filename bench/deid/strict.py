@@ -190,7 +190,15 @@ def _is_kept(kept: Kept, copy: Shown) -> bool:
         return False
     if kept.how == WORDS:
         return element.text == kept.value
+    if element.vr == "TM":
+        return _clock(element.text) == _clock(kept.value)
     return element.text == kept.value or _numbers(element.text) == _numbers(kept.value) != []
+
+
+def _clock(text: str) -> str:
+    """Return a time of day in today's notation: that of the standard's forerunner has colons (PS3.5 6.2)."""
+    whole, _, fraction = text.replace(":", "").partition(".")
+    return f"{whole}.{fraction.rstrip('0')}".rstrip(".")
 
 
 def _numbers(text: str) -> list[float]:

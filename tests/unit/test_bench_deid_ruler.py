@@ -11,8 +11,10 @@ import pytest
 from bench.deid import compat, key, shown, strict
 from bench.deid.key import HIDDEN, AnswerKey
 from bench.deid.output import REFUSED, Output, in_folder
+from bench.deid.pixels import has_more_than_pixels
 from bench.deid.plant import plant
 from bench.deid.views import Shown, frames
+from pydicom.encaps import encapsulate, generate_frames
 
 from filmroom.deid import profile
 from filmroom.deid.apply import Applied, apply
@@ -142,6 +144,40 @@ def test_in_the_challenges_way_a_missing_file_passes_what_had_to_go_and_fails_wh
         "pixels_retained",
     ):
         assert tally.total[action] and tally.share(action) == 0
+
+
+def test_nobody_is_asked_to_keep_the_bytes_of_pixel_data_that_has_more_in_it_than_pixels() -> None:
+    def has_more(name: str, **changes: object) -> bool:
+        dataset = pydicom.dcmread(SHIPPED / name)
+        for keyword, value in changes.items():
+            setattr(dataset, keyword, value)
+        return has_more_than_pixels(dataset)
+
+    for name in ("CT_small.dcm", "MR_small_bigendian.dcm", "MR_small_RLE.dcm", "SC_rgb_jpeg_gdcm.dcm"):
+        assert not has_more(name)
+    assert has_more("JPEG2000.dcm"), "it has a comment of its own"
+    pixels = pydicom.dcmread(SHIPPED / "CT_small.dcm").PixelData
+    assert has_more("CT_small.dcm", PixelData=pixels + b"Anna")
+    assert has_more("CT_small.dcm", PixelData=b"\xff" * len(pixels), BitsStored=12, PixelRepresentation=0)
+    frame = next(generate_frames(pydicom.dcmread(SHIPPED / "SC_rgb_jpeg_gdcm.dcm").PixelData, number_of_frames=1))
+    for changed in (frame[:2] + b"\xff\xfe\0\x06Anna" + frame[2:], frame + b"Anna"):
+        assert has_more("SC_rgb_jpeg_gdcm.dcm", PixelData=encapsulate([changed]))
+
+
+def test_a_time_counts_as_kept_in_either_notation_and_a_word_of_a_name_need_not_be(tmp_path: Path) -> None:
+    source = pydicom.dcmread(SHIPPED / "MR_small.dcm")
+    source.StudyTime, source.StationName, source.VerifyingObserverName = "10:20:30.50", "VUMC 7", "Test-Vumc^V"
+    source.save_as(tmp_path / "odd.dcm")
+    answers = plant(tmp_path / "planted", 1, 7, [tmp_path / "odd.dcm"])
+    sources = shown(answers, tmp_path / "planted")
+    kept = {each.attribute: each.value for each in answers.files[0].kept}
+    assert kept["StudyTime"] == "10:20:30.50" and "StationName" not in kept
+    for time, is_kept in (("102030.5", True), ("10:20:30.500", True), ("102031", False), ("102030", False)):
+        source.StudyTime = time
+        source.save_as(tmp_path / "copy.dcm")
+        output = Output(tool="one", folder=tmp_path, released={answers.files[0].file: tmp_path / "copy.dcm"})
+        misses = {miss.place for miss in strict.score(answers, output, sources).tally.misses}
+        assert ("StudyTime" not in misses) is is_kept
 
 
 def test_the_same_seed_plants_the_same_folder_and_the_key_is_read_as_it_was_written(

@@ -1,8 +1,8 @@
-"""Planted identifiers through filmroom, dicom-anonymizer and dicognito: what is left, what is missing, and how fast.
+"""Planted identifiers through filmroom, dicom-anonymizer, dicognito and dcmanon: what is left, what is gone, how fast.
 
 `python -m bench deid` plants real files (FILMROOM_BENCH_CORPUS, or `../shared/corpus`, or what pydicom ships), runs every
-tool over the same folder with its own defaults, and scores each. `python -m bench.deid` plants a folder to keep, and scores
-what any other tool made of it.
+tool over the same folder with its own defaults, and scores each; then it lets them all run over slices and frames as
+scanners send them (`speed`). `python -m bench.deid` plants a folder to keep, and scores what any other tool made of it.
 """
 
 import os
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from bench.deid import compat, strict, tools, views
+from bench.deid import compat, speed, strict, tools, views
 from bench.deid.burned import NORMAL
 from bench.deid.key import AnswerKey
 from bench.deid.output import Output
@@ -48,6 +48,7 @@ def run(work: Path) -> Iterator[Figure]:
         peer = _speed(output.tool, output.cpu, key)
         yield peer
         yield from (compared(each.what, each.value, each.unit, peer) for each in (verified, plain))
+    yield from speed.run(work / "speed")
 
 
 def shown(key: AnswerKey, folder: Path) -> dict[str, Shown]:

@@ -10,6 +10,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 
@@ -46,7 +47,21 @@ def _dicognito() -> Callable[[Path, Path, Path], Path]:
     return run
 
 
-TOOLS = {"dicom-anonymizer": _dicom_anonymizer, "dicognito": _dicognito}
+def _dcmanon() -> Callable[[Path, Path, Path], Path]:
+    from dcmanon import Anonymizer
+
+    anonymizer = Anonymizer()
+    numbers = count()
+
+    def run(source: Path, out: Path, name: Path) -> Path:
+        target = out / f"{next(numbers)}.dcm"  # it gives bytes and no name
+        target.write_bytes(anonymizer.anonymize(str(source)))
+        return target
+
+    return run
+
+
+TOOLS = {"dicom-anonymizer": _dicom_anonymizer, "dicognito": _dicognito, "dcmanon": _dcmanon}
 
 
 def main(tool: str, planted: Path, out: Path) -> None:

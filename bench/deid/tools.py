@@ -16,17 +16,18 @@ from filmroom.flow.scrub import Outcome
 from filmroom.flow.sealed import SealedZone, project_subject
 from filmroom.ids import Digest, Zone
 from filmroom.records import CopyState
+from filmroom.settings import Environment
 from filmroom.wiring import init, open_room, scrub
 
-PEERS = {"dicom-anonymizer": "dicom-anonymizer==2.1.0", "dicognito": "dicognito==0.19.0"}
+PEERS = {"dicom-anonymizer": "dicom-anonymizer==2.1.0", "dicognito": "dicognito==0.19.0", "dcmanon": "dcmanon==0.3.1"}
 _PROJECT = "ruler"
 
 
-def filmroom(planted: Path, work: Path) -> Output:
+def filmroom(planted: Path, work: Path, *, reads: bool = True) -> Output:
     """Import the folder into a new room, de-identify it, and write out what reached the research zone.
 
     `work/review` gets the copies that wait for eyes. `cpu` is that of de-identification: writing, sealing and verifying
-    are in it, import is not.
+    are in it, import is not; `reads` is whether text in pixels is read.
     """
     (work / "review").mkdir(parents=True)
     (work / "released").mkdir()
@@ -36,7 +37,7 @@ def filmroom(planted: Path, work: Path) -> Output:
     waiting: dict[str, Path] = {}
     said: dict[str, str] = {}
     why: dict[str, str] = {}
-    with open_room(work / "room") as room:
+    with open_room(work / "room", environment=_environment(reads)) as room:
         room.receive([planted], "ruler")
         room.project(_PROJECT, purpose="to be measured", profile="research")
         start = time.process_time()
@@ -66,11 +67,11 @@ def filmroom(planted: Path, work: Path) -> Output:
     )
 
 
-def filmroom_scrub(planted: Path, work: Path) -> Output:
+def filmroom_scrub(planted: Path, work: Path, *, reads: bool = True) -> Output:
     """De-identify the folder without a room, as `filmroom scrub` does: read, copy, verify, write."""
     work.mkdir(parents=True)
     start = time.process_time()
-    done = scrub(planted, str(work / "out"))
+    done = scrub(planted, str(work / "out"), environment=_environment(reads))
     cpu = time.process_time() - start
     states = {Outcome.REVIEW: REVIEW, Outcome.REFUSED: REFUSED}
     rows = {row.source.partition("/")[2]: row for row in done.rows}
@@ -105,7 +106,7 @@ def waiting(output: Output) -> Output:
 
 def peer(tool: str, planted: Path, work: Path) -> Output | None:
     """Run another tool in an environment of its own; None where it cannot be installed."""
-    python = _environment(tool)
+    python = _python(tool)
     if python is None:
         return None
     script = Path(__file__).with_name("peer.py")
@@ -122,7 +123,11 @@ def peer(tool: str, planted: Path, work: Path) -> Output | None:
     )
 
 
-def _environment(tool: str) -> Path | None:
+def _environment(reads: bool) -> Environment:
+    return Environment() if reads else Environment(read_pixels=False)
+
+
+def _python(tool: str) -> Path | None:
     """Return the Python of the tool's environment below `build/`, made when it is not there; None without a network."""
     folder = Path(__file__).resolve().parents[2] / "build" / "peers" / tool
     python = folder / "bin" / "python"

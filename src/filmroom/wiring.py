@@ -147,6 +147,7 @@ def scrub(
     key: Path | None = None,
     workers: int = 1,
     progress: Progress | None = None,
+    environment: Environment | None = None,
 ) -> Scrub:
     """De-identify the files of a folder or archive, without a room.
 
@@ -167,7 +168,7 @@ def scrub(
         return scrub_files(
             [source],
             open_objects(target),
-            How(profile=profile, key=secret, reads_pixels=Environment().read_pixels),
+            How(profile=profile, key=secret, reads_pixels=(environment or Environment()).read_pixels),
             clock=SystemClock(),
             progress=progress or SilentProgress(),
             executor=pool,

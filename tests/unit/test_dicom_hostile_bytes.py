@@ -1,13 +1,18 @@
 """Whatever bytes come, the parser answers with reasons, and never with an exception, a hang or a patient's value."""
 
+import re
 import zlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+from tests.vectors.dicom_files import sound
 
 from filmroom.dicom import walk
+from filmroom.dicom.encode import encode
 from filmroom.dicom.parse import is_dicom, parse, read
 from filmroom.errors import Unreadable
 
@@ -100,6 +105,50 @@ def test_a_flipped_bit_never_raises_and_no_text_quotes_the_patient(at: int, bit:
     said = " ".join(f"{reason.code} {reason.detail}" for reason in parse(bytes(data)).reasons)
     assert "Nora" not in said
     assert "TEST-1" not in said
+
+
+def with_sequences(syntax: str) -> bytes:
+    """Sequences in sequences, whose items have known lengths; one holds what pydicom decodes in an item."""
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "T-D1100", "SRT", "Head"
+    study, shared = Dataset(), Dataset()
+    study.ReferencedSOPClassUID, study.ReferencedSOPInstanceUID = "1.2.840.10008.3.1.2.3.1", "2.25.9"
+    study.PurposeOfReferenceCodeSequence = [code, code]
+    shared.SpecificCharacterSet, shared.PixelRepresentation, shared.SmallestImagePixelValue = "ISO_IR 100", 1, -5
+    dataset = sound(syntax)
+    dataset.AnatomicRegionSequence, dataset.ReferencedStudySequence = [code], [study, Dataset()]
+    dataset.SourceImageSequence = [shared]
+    return encode(dataset)
+
+
+NESTED = {syntax: with_sequences(syntax) for syntax in (walk.EXPLICIT_LITTLE, walk.IMPLICIT_LITTLE)}
+Seen = list[tuple[int, str | None, bytes, str]] | str
+
+
+@pytest.mark.parametrize("syntax", NESTED)
+@settings(deadline=None, max_examples=150)
+@given(data=st.data(), garbage=st.binary(max_size=6) | st.sampled_from([b"FD", b"UN", b"SQ", b"\1\0", b"ISO_IR 999"]))
+def test_what_lies_in_sequences_is_read_as_pydicom_reads_it(syntax: str, data: st.DataObject, garbage: bytes) -> None:
+    """Also where it is broken; most often near what pydicom decodes when it opens a sequence."""
+    whole = NESTED[syntax]
+    decoded = [found.end() for found in re.finditer(rb"\x28\x00\x03\x01|\x08\x00\x05\x00", whole)]
+    at = data.draw(
+        st.integers(132, len(whole) - 140) | st.sampled_from([end + gap for end in decoded for gap in (0, 2, 4)])
+    )
+    broken = whole[:at] + garbage + whole[at + len(garbage) :]
+
+    def seen(read_inside: Callable[[walk.Element, Dataset, str], Iterable[tuple[walk.Element, str]]]) -> Seen:
+        dataset = walk.walk(broken).dataset
+        outer = [element for element in walk.by_tag(dataset).values() if walk.is_sequence(element)]
+        try:
+            inside = [each for one in outer for each in read_inside(one, dataset, walk.name_of(one.tag))]
+        except Unreadable as error:
+            return error.what
+        return [(each.tag, each.VR, walk.raw_value(each), place) for each, place in inside]
+
+    assert seen(walk.contents) == seen(
+        lambda one, dataset, place: ((each, where) for each, _, where in walk.inside(one, dataset, 0, place))
+    )
 
 
 def test_a_deflated_data_set_may_not_inflate_without_end() -> None:

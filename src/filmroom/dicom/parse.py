@@ -183,19 +183,15 @@ def _look_inside(dataset: Dataset, elements: _Elements, reasons: list[Reason], f
     """Open every sequence and look at the form of every value."""
     is_whole = not any(reason.code == "truncated" for reason in reasons)
 
-    def look(element: walk.Element, place: str = "") -> None:
-        code = values.oddity(element)
-        if code:
-            severity = Severity.INFO if code == "value-odd" else Severity.REVIEW
-            findings.append(Finding(code, severity, place or walk.name_of(element.tag)))
-
     try:
         for outer in elements.values():
-            look(outer)
+            if code := values.oddity(outer):
+                findings.append(_odd(code, walk.name_of(outer.tag)))
             if not walk.is_sequence(outer):
                 continue
-            for element, _, place in walk.inside(outer, dataset, 0, walk.name_of(outer.tag)):
-                look(element, place)
+            for element, place in walk.contents(outer, dataset, walk.name_of(outer.tag)):
+                if code := values.oddity(element):
+                    findings.append(_odd(code, place))
                 if is_whole and isinstance(element, RawDataElement) and walk.is_cut(element):
                     reasons.append(Reason("sequence-broken", f"inside a sequence, {walk.ends_early(element)}"))
     except Unreadable as error:
@@ -205,6 +201,10 @@ def _look_inside(dataset: Dataset, elements: _Elements, reasons: list[Reason], f
     number = _element(elements, "PatientID")
     if number is None or values.is_blank(number):
         findings.append(Finding("value-missing", Severity.REVIEW, "PatientID"))
+
+
+def _odd(code: str, place: str) -> Finding:
+    return Finding(code, Severity.INFO if code == "value-odd" else Severity.REVIEW, place)
 
 
 def _identity_reasons(elements: _Elements, meta: Dataset) -> list[Reason]:

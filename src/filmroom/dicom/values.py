@@ -58,15 +58,13 @@ def oddity(element: Element) -> str:
     if element.VR in _FREE or not isinstance(element, RawDataElement):
         return ""
     vr, value = vr_of(element), element.value or b""
-    if vr not in _KNOWN_VRS:
-        return "vr-unknown"
     size = _SIZES.get(vr)
-    if size is not None and len(value) % size:
-        return "value-broken"
+    if size is not None:
+        return "value-broken" if len(value) % size else ""
     shape = _SHAPES.get(vr)
     if shape is not None and len(value) <= _CHECKED_BYTES and shape(value) is None:
         return "uid-invalid" if vr == "UI" else "value-odd"
-    return ""
+    return "" if vr in _KNOWN_VRS else "vr-unknown"
 
 
 def is_blank(element: Element) -> bool:

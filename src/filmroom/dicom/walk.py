@@ -10,9 +10,9 @@ Source: PS3.5 section 7 and annex A, PS3.10 section 7.
 
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BytesIO
 from typing import BinaryIO
 
@@ -63,6 +63,10 @@ FAILURES = (
 
 # How the data set of a transfer syntax is encoded, where it is not explicit VR little endian.
 _ENCODINGS = {IMPLICIT_LITTLE: IMPLICIT_LITTLE, GE_PRIVATE: IMPLICIT_LITTLE, EXPLICIT_BIG: EXPLICIT_BIG}
+
+# What pydicom decodes in every item: the character set, and how pixels are represented.
+_CHARSET, _PIXEL_REPRESENTATION = BaseTag(0x00080005), BaseTag(0x00280103)
+_DECODED = (_CHARSET, _PIXEL_REPRESENTATION)
 
 _PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 _LONGEST_META = 1 << 20
@@ -156,6 +160,52 @@ def inside(element: Element, dataset: Dataset, depth: int, place: str) -> Iterat
     for item in items:
         if isinstance(item, Dataset):
             yield from nested(item, depth + 1, f"{place}.")
+
+
+def contents(element: Element, dataset: Dataset, place: str) -> Iterator[tuple[Element, str]]:
+    """Yield the elements inside an outermost sequence with their paths, as `inside` does, and with what it raises."""
+    found = _plain_contents(element, 1, place) if _is_harmless(dataset) else None
+    if found is not None:
+        yield from found
+        return
+    for each, _, where in inside(element, dataset, 0, place):
+        yield each, where
+
+
+def _plain_contents(element: Element, depth: int, place: str) -> list[tuple[Element, str]] | None:
+    """Read items of known lengths with nothing but plain elements; None for what only pydicom can tell the end of."""
+    if not isinstance(element, RawDataElement) or element.VR not in ("SQ", None) or not element.is_little_endian:
+        return None
+    if element.tag >> 16 & 1 or depth > MAX_DEPTH:
+        return None
+    value = element.value or b""
+    found: list[tuple[Element, str]] = []
+    at = 0
+    while at < len(value):
+        start = at + 8
+        length = int.from_bytes(value[at + 4 : start], "little")
+        if value[at : at + 4] != b"\xfe\xff\x00\xe0" or start + length > len(value):
+            return None
+        members: dict[BaseTag, Element] = {}
+        end, _ = _plain(value[start : start + length], 0, -1, not element.is_implicit_VR, members)
+        if end < length or not members.keys().isdisjoint(_DECODED):
+            return None
+        for tag, member in members.items():
+            where = f"{place}.{name_of(tag)}"
+            found.append((member, where))
+            if is_sequence(member):
+                deeper = _plain_contents(member, depth + 1, where)
+                if deeper is None:
+                    return None
+                found += deeper
+        at = start + length
+    return found
+
+
+def _is_harmless(dataset: Dataset) -> bool:
+    """Say whether Pixel Representation, which pydicom decodes when it opens a sequence, cannot be in its way."""
+    element = dataset.get_item(_PIXEL_REPRESENTATION) if _PIXEL_REPRESENTATION in dataset else None
+    return element is None or (vr_of(element) == "US" and len(raw_value(element)) in (0, 2))
 
 
 def by_tag(dataset: Dataset) -> dict[int, Element]:
@@ -401,7 +451,7 @@ def _plain(whole: bytes, at: int, last: int, explicit: bool, found: dict[BaseTag
 
     Returns where the first begins that is anything else, and the tag before it.
     """
-    end, room, make = len(whole), MAX_ELEMENTS - len(found), RawDataElement._make
+    end, room = len(whole), MAX_ELEMENTS - len(found)
     last = max(last, _LAST_OF_META)
     while at + 8 <= end and room > 0:
         start = at + 8
@@ -421,7 +471,7 @@ def _plain(whole: bytes, at: int, last: int, explicit: bool, found: dict[BaseTag
         if length == UNDEFINED or stop > end or not last < tag < _ITEM:
             break
         key = _tag(tag)
-        found[key] = make((key, vr, length, whole[start:stop], start, not explicit, True, True, False))
+        found[key] = _made((key, vr, length, whole[start:stop], start, not explicit, True, True, False))
         at, last, room = stop, tag, room - 1
     return at, last
 
@@ -431,6 +481,7 @@ _LONG = {vr.value.encode(): vr.value for vr in STANDARD_VR & EXPLICIT_VR_LENGTH_
 _SHORT = {vr.value.encode(): vr.value for vr in STANDARD_VR - EXPLICIT_VR_LENGTH_32}
 _LAST_OF_META, _ITEM = 0x0002FFFF, 0xFFFE0000
 _tag = lru_cache(8192)(BaseTag)
+_made: Callable[[tuple[object, ...]], RawDataElement] = partial(tuple.__new__, RawDataElement)
 
 
 def _deferred(element: RawDataElement, value: Window, book: _Book) -> RawDataElement:

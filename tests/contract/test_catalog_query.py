@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from filmroom.adapters.sql.engine import SqlCatalog
+from filmroom.catalog import matching
+from filmroom.dicom.attributes import BY_NAME
 from filmroom.errors import Invalid
 from filmroom.ids import Digest
 from filmroom.records import Batch, Instance, InstanceState, Level, Value
@@ -317,7 +319,7 @@ def test_any_text_gives_rows_or_is_invalid(catalog: SqlCatalog, where: str, leve
         ("", "CT", False, False),
     ],
 )
-def test_like_regards_case_and_ilike_does_not_and_nothing_escapes(
+def test_like_regards_case_and_ilike_does_not_and_nothing_escapes_by_itself(
     catalog: SqlCatalog, pattern: str, text: str, like: bool, ilike: bool
 ) -> None:
     for word, expected in (("like", like), ("ilike", ilike)):
@@ -327,6 +329,35 @@ def test_like_regards_case_and_ilike_does_not_and_nothing_escapes(
             count = sum(facts[name] == text for facts in FACTS)
             assert len(found) == (count if expected else 0)
     assert any(facts[name] == text for facts in FACTS for name in WORDS)
+
+
+@pytest.mark.parametrize(
+    ("key", "texts"),
+    [
+        ("a_?", {"a_b"}),
+        ("a%*", {"a%b"}),
+        ("*_*", {"a_b"}),
+        ("5?!", {"50!"}),
+        ("50!*", {"50!"}),
+        ("it's*", {"it's"}),
+        ("a?b", {"a_b", "a%b"}),
+        ("?\\B", {"A\\B"}),
+    ],
+)
+def test_a_door_is_given_what_its_wild_cards_mean_and_no_more(catalog: SqlCatalog, key: str, texts: set[str]) -> None:
+    where = matching.condition(BY_NAME["series_description"], key)
+    with catalog.read() as tx:
+        found = {each.sop_uid for each in tx.instances.matching(where)}
+        others = {each.sop_uid for each in tx.instances.matching(f"not ({where})")}
+    assert found == {facts["sop_uid"] for facts in FACTS if facts["series_description"] in texts}
+    assert others == {facts["sop_uid"] for facts in FACTS if facts["series_description"] not in {*texts, None}}
+
+
+def test_one_of_several_values_is_enough_and_no_sign_of_it_stands_for_another(catalog: SqlCatalog) -> None:
+    for key, texts in {"A": {"A\\B"}, "a%": set(), "a%b": {"a%b"}, "B*": {"A\\B"}}.items():
+        with catalog.read() as tx:
+            found = {each.sop_uid for each in tx.instances.matching(matching.condition(BY_NAME["image_type"], key))}
+        assert found == {facts["sop_uid"] for facts in FACTS if facts["image_type"] in texts}, key
 
 
 def test_everything_is_found_by_an_empty_condition_but_no_old_revision(catalog: SqlCatalog) -> None:

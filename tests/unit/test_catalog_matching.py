@@ -3,7 +3,7 @@
 from fnmatch import fnmatchcase
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filmroom.catalog import matching
@@ -28,22 +28,15 @@ def test_every_key_is_a_condition_or_refused_without_its_value(name: str, text: 
 @pytest.mark.parametrize(
     ("name", "key", "stored", "fits"),
     [
-        ("series_description", "it's_*", "it's_a", True),
-        ("series_description", "it's_*", "it's a", False),
-        ("series_description", "50%?", "50%!", True),
-        ("series_description", "50%?", "50!!", False),
-        ("modality_received", "c*", "CT", True),
         ("image_type", "AX*", "ORIGINAL\\PRIMARY\\AXIAL", True),
         ("image_type", "PRIM*AL", "ORIGINAL\\PRIMARY\\AXIAL", False),
         ("image_type", "?RIGINAL", "ORIGINAL\\PRIMARY", True),
         ("image_type", "A*L", "ORIGINAL\\PRIMARY", False),
-        ("image_type", "CSA_MIP", "DERIVED\\CSA_MIP", True),
-        ("image_type", "CSA_MIP", "DERIVED\\CSA MIP", False),
-        ("series_description", "*ab*ab", "abab", True),
-        ("series_description", "*ab*ab", "ab", False),
-        ("series_description", "a*?b*c", "axbc", True),
-        ("series_description", "a*?b*c", "abc", False),
-        ("series_description", "*", "", True),
+        ("image_type", "*ab*ab", "abab", True),
+        ("image_type", "*ab*ab", "ab", False),
+        ("image_type", "a*?b*c", "axbc", True),
+        ("image_type", "a*?b*c", "abc", False),
+        ("image_type", "*", "", True),
     ],
 )
 def test_a_wild_card_stands_for_characters_of_one_value(name: str, key: str, stored: str, fits: bool) -> None:
@@ -54,15 +47,28 @@ def test_a_wild_card_stands_for_characters_of_one_value(name: str, key: str, sto
 
 @given(st.text("ab*?", max_size=8), st.text("ab", max_size=8))
 def test_wild_cards_mean_what_they_mean_in_file_names(key: str, stored: str) -> None:
-    pattern = matching.pattern(BY_NAME["series_description"], key)
+    pattern = matching.pattern(BY_NAME["image_type"], key)
     assert (key == stored if pattern is None else bool(pattern.match(stored))) is fnmatchcase(stored, key)
 
 
 def test_wild_cards_without_end_are_answered_all_the_same() -> None:
-    for name in ("series_description", "image_type"):
+    for name in ("image_type", "image_type"):
         for key in ("*?" * 30 + "%", "*A" * 30 + "%"):
             pattern = matching.pattern(BY_NAME[name], key)
             assert pattern is not None and not pattern.match("A" * 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "condition"),
+    [
+        ("series_description", "50%", "series_description = '50%'"),
+        ("series_description", "50%_*!?", "series_description LIKE '50!%!_%!!_' ESCAPE '!'"),
+        ("modality_received", "c*", "modality_received LIKE 'C%'"),
+    ],
+)
+def test_nothing_but_the_wild_cards_of_dicom_stands_for_something_else(name: str, key: str, condition: str) -> None:
+    assert matching.condition(BY_NAME[name], key) == condition
+    assert matching.pattern(BY_NAME[name], key) is None
 
 
 def test_only_text_has_wild_cards_and_a_uid_has_none() -> None:
@@ -79,6 +85,7 @@ def test_what_the_catalog_calculates_is_matched_by_nobody() -> None:
     }
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=3000), max_size=60), st.integers(0, 2500))
 def test_a_list_of_any_length_is_asked_for_in_conditions_that_the_language_takes(texts: list[str], more: int) -> None:
     wanted = {*texts, *map(str, range(more))}

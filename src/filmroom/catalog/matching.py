@@ -1,8 +1,8 @@
 """Attribute matching (PS3.4 C.2.2.2): what a door is asked by becomes conditions of the query language.
 
-Pure functions. What somebody else writes only ever becomes quoted literals, numbers and the names of columns. In a text
-with wild cards `%` and `_` stand for any one character, because the language's LIKE has no escape; `pattern` says what
-such a text means exactly.
+Pure functions. What somebody else writes only ever becomes quoted literals, numbers and the names of columns. Only `*` and
+`?` are wild cards. Where a column holds several values, LIKE cannot keep a wild card within one of them: `pattern` says
+what such a text means exactly.
 """
 
 import re
@@ -24,6 +24,7 @@ MANY = frozenset({"image_type", "software", "sequence"})
 
 _AT_ONCE = 1000
 _CHARACTERS = 50_000
+_AS_PATTERN = str.maketrans({"*": "%", "?": "_", "%": "!%", "_": "!_", "!": "!!"})
 _NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{0,15})?\Z")
 
 
@@ -54,9 +55,9 @@ def pattern(column: Column, text: str) -> re.Pattern[str] | None:
     However many wild cards there are, matching takes no longer than the text times the value: each part between two of
     them is taken where it first fits.
     """
-    if not _is_wild(column, text) and not (column.name in MANY and {"%", "_"} & set(text)):
+    if column.name not in MANY or not _is_wild(column, text):
         return None
-    any_one = r"[^\\]" if column.name in MANY else "."
+    any_one = r"[^\\]"
     first, *rest = (
         "".join(any_one if sign == "?" else re.escape(sign) for sign in part)
         for part in _as_stored(column, text).split("*")
@@ -65,8 +66,7 @@ def pattern(column: Column, text: str) -> re.Pattern[str] | None:
         "".join(f"(?>{any_one}*?{part})" for part in rest[:-1]),
         "".join(f"{any_one}*{part}" for part in rest[-1:]),
     )
-    around = (r"(?:.*\\)?", r"(?:\\.*)?") if column.name in MANY else ("", "")
-    return re.compile(f"{around[0]}{first}{between}{last}{around[1]}\\Z", re.DOTALL)
+    return re.compile(rf"(?:.*\\)?{first}{between}{last}(?:\\.*)?\Z", re.DOTALL)
 
 
 def among(name: str, texts: Iterable[str]) -> Iterator[str]:
@@ -119,19 +119,21 @@ def _day(column: Column, text: str) -> str:
 
 def _text(column: Column, text: str) -> str:
     text = _as_stored(column, text)
-    if _is_wild(column, text):
-        like = text.replace("%", "_").replace("*", "%").replace("?", "_")
-        return f"{column.name} LIKE {quote(f'%{like}%' if column.name in MANY else like)}"
+    if column.name in MANY or _is_wild(column, text):
+        one = text.translate(_AS_PATTERN)
+        several = (f"{one}\\%", f"%\\{one}", f"%\\{one}\\%") if column.name in MANY else ()
+        return " OR ".join(_like(column, each) for each in (one, *several))
     if _is_uid(column) or column.name == "modality_received":
         listed = [part for part in (part.strip() for part in re.split(r"[,\\]", text)) if part]
         if not listed:
             raise Invalid(f"{column.dicom} is compared with an empty list", "name at least one value")
         return _one_of(column.name, listed) if len(listed) > 1 else f"{column.name} = {quote(listed[0])}"
-    equal = f"{column.name} = {quote(text)}"
-    if column.name not in MANY:
-        return equal
-    parts = (f"{text}\\%", f"%\\{text}", f"%\\{text}\\%")
-    return " OR ".join([equal, *(f"{column.name} LIKE {quote(part)}" for part in parts)])
+    return f"{column.name} = {quote(text)}"
+
+
+def _like(column: Column, pattern: str) -> str:
+    escape = " ESCAPE '!'" if "!" in pattern else ""
+    return f"{column.name} LIKE {quote(pattern)}{escape}"
 
 
 def _is_uid(column: Column) -> bool:

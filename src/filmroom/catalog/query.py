@@ -6,7 +6,8 @@ is translated here, or the text is refused. Nothing of the text is ever part of 
 literals become bound parameters. A refusal gives the place in the text, and never the text, which may be a patient's.
 
 The meaning is the same on both engines: text compares by code point and with regard to case, ILIKE without; in LIKE and
-ILIKE `%` and `_` are the only special characters, and there is no escape. Comparing with NULL is neither true nor false.
+ILIKE `%` and `_` are the only special characters, but for the one that ESCAPE names. Comparing with NULL is neither true
+nor false.
 An entity of a level is found when at least one of its current instances satisfies the condition.
 """
 
@@ -38,7 +39,7 @@ from filmroom.records import Column, ColumnType, InstanceState, Level
 
 ALLOWED = (
     "a condition is made of columns, 'text', numbers, = <> < <= > >=, IN (...), BETWEEN ... AND ..., LIKE, ILIKE, "
-    "IS [NOT] NULL, AND, OR, NOT and parentheses"
+    "ESCAPE, IS [NOT] NULL, AND, OR, NOT and parentheses"
 )
 MAX_CHARACTERS = 100_000
 MAX_DEPTH = 40
@@ -53,7 +54,7 @@ _T = TokenType
 _SIGNS = frozenset(
     {_T.STRING, _T.NUMBER, _T.L_PAREN, _T.R_PAREN, _T.COMMA, _T.DASH, _T.EQ, _T.NEQ, _T.LT, _T.LTE, _T.GT, _T.GTE}
 )
-_WORDS = frozenset({_T.AND, _T.OR, _T.NOT, _T.IN, _T.BETWEEN, _T.LIKE, _T.ILIKE, _T.IS, _T.NULL})
+_WORDS = frozenset({_T.AND, _T.OR, _T.NOT, _T.IN, _T.BETWEEN, _T.LIKE, _T.ILIKE, _T.ESCAPE, _T.IS, _T.NULL})
 _LEVELS = (Level.PATIENT, Level.STUDY, Level.SERIES, Level.INSTANCE)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z", re.ASCII)
 _INTEGER = re.compile(r"\d+\Z", re.ASCII)
@@ -289,6 +290,8 @@ def _translate(node: exp.Expression) -> ColumnElement[bool]:
     if isinstance(node, exp.And | exp.Or):
         parts = [_translate(part) for part in _flat(node)]
         return and_(*parts) if isinstance(node, exp.And) else or_(*parts)
+    if isinstance(node, exp.Escape):
+        return _escaping(node)
     known = {"this", "negate", *_OPERANDS.get(type(node), {"expression"})}
     if any(value for name, value in node.args.items() if name not in known):
         raise _refused("a form of comparison that does not exist here")
@@ -344,15 +347,38 @@ def _comparison(node: exp.Expression) -> ColumnElement[bool]:
     return compare(_bound(left, column), _sql(column))
 
 
-def _like(column: Column, node: exp.Expression, *, folded: bool) -> ColumnElement[bool]:
+def _escaping(node: exp.Escape) -> ColumnElement[bool]:
+    like, sign = node.this, node.args["expression"]
+    if not isinstance(like, exp.Like | exp.ILike):
+        raise _refused("ESCAPE without LIKE or ILIKE")
+    if not isinstance(sign, exp.Literal) or not sign.is_string or len(sign.this) != 1 or sign.this in "%_":
+        raise Invalid("ESCAPE names one sign that is neither % nor _", "write for example ESCAPE '!'")
+    found = _like(_column(like.this), like.expression, folded=isinstance(like, exp.ILike), escape=str(sign.this))
+    return not_(found) if like.args.get("negate") else found
+
+
+def _like(column: Column, node: exp.Expression, *, folded: bool, escape: str = "") -> ColumnElement[bool]:
     if _is_number(column) or not isinstance(node, exp.Literal) or not node.is_string:
         raise Invalid("LIKE and ILIKE compare a text column with 'text'", "% stands for any characters, _ for one")
-    pattern = str(fit(column, node.this)).replace("!", "!!")
+    pattern = _pattern(str(fit(column, node.this)), escape)
     if len(pattern) > _MAX_PATTERN:
         raise Invalid(f"a pattern of more than {_MAX_PATTERN} characters", "make it shorter")
     if folded:
         return _Folded(_sql(column)).like(fold(pattern), escape="!")
     return _sql(column).like(pattern, escape="!")
+
+
+def _pattern(text: str, escape: str) -> str:
+    """Return a pattern of the language as one whose escape is `!`."""
+    signs = iter(text)
+    written = []
+    for sign in signs:
+        is_escaped = sign == escape
+        literal = next(signs, "") if is_escaped else sign
+        if is_escaped and literal not in ("%", "_", escape):
+            raise Invalid("an escape that stands before none of %, _ and itself", "write it twice to mean itself")
+        written.append(f"!{literal}" if literal == "!" or (is_escaped and literal != escape) else literal)
+    return "".join(written)
 
 
 def _column(node: exp.Expression) -> Column:

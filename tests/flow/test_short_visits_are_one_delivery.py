@@ -11,6 +11,7 @@ import pytest
 from filmroom.adapters.sql.engine import SqlCatalog
 from filmroom.adapters.sql.transaction import SqlTransaction
 from filmroom.adapters.system import SystemClock
+from filmroom.dimse.intake import Intake
 from filmroom.errors import Unavailable
 from filmroom.flow.reception import Arrived, Reception
 from filmroom.flow.visits import Visits
@@ -113,18 +114,44 @@ class AwayAtFirst(SqlCatalog):
             yield tx
 
 
-def test_a_batch_that_could_not_be_closed_is_closed_when_the_catalog_is_back(room: Room, tmp_path: Path) -> None:
+@pytest.fixture
+def unsteady(room: Room, tmp_path: Path) -> Iterator[AwayAtFirst]:
     catalog = AwayAtFirst.in_file(tmp_path / "room" / "catalog.db")
-    ports = replace(room.serve("http"), catalog=catalog)
-    with Reception(ports) as reception:
-        visits = Visits(reception, ports.clock, "web", quiet=0.05)
-        with visits.visit() as delivery:
-            reception.take(delivery, Arrived("part", b"one"))
-            catalog.tries = 3
+    yield catalog
+    catalog.close()
+
+
+@pytest.mark.parametrize("door", ["dicomweb", "dimse"])
+def test_a_batch_that_could_not_be_closed_is_closed_when_the_catalog_is_back(
+    room: Room, unsteady: AwayAtFirst, door: str
+) -> None:
+    ports = replace(room.serve("http"), catalog=unsteady)
+    with Reception(ports, again=0.05) as reception:
+        if door == "dicomweb":
+            visits = Visits(reception, ports.clock, "web", quiet=60)
+            bring(reception, visits, b"one")
+            end = visits.close
+        else:
+            intake = Intake(reception, "pacs")
+            assert intake.store("1.2.3", b"one")[0] == 0xA900
+            end = intake.finish
+        unsteady.tries = 3
+        end()
+        assert room.batches()[0].batch.closed_at is None
         for _ in range(600):
             if room.batches()[0].batch.closed_at is not None:
                 break
-            time.sleep(0.05)
-        visits.close()
-    assert room.batches()[0].batch.closed_at is not None
-    catalog.close()
+            time.sleep(0.02)
+        else:
+            pytest.fail("the batch stayed open")
+
+
+def test_what_could_not_be_closed_until_the_room_closes_is_closed_then(room: Room, unsteady: AwayAtFirst) -> None:
+    ports = replace(room.serve("http"), catalog=unsteady)
+    with Reception(ports, again=3600) as reception:
+        deliveries = [reception.open("one"), reception.open("two")]
+        unsteady.tries = 2
+        for delivery in deliveries:
+            reception.finish_when_possible(delivery)
+        assert [each.batch.closed_at for each in room.batches()] == [None, None]
+    assert [each.batch.closed_at is None for each in room.batches()] == [False, False]

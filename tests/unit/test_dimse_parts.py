@@ -135,18 +135,19 @@ def test_every_key_makes_a_condition_that_the_query_language_takes(text: str, ke
     compile_where(asked.where, asked.level)
 
 
-def test_an_apostrophe_is_a_letter_and_an_underscore_is_no_wild_card() -> None:
+def test_what_like_cannot_say_of_several_values_is_looked_at_again_in_the_rows() -> None:
     identifier = Dataset()
-    identifier.QueryRetrieveLevel = "SERIES"
-    identifier.SeriesDescription = "it's_*"
-    identifier.Modality = "ct"
+    identifier.QueryRetrieveLevel = "IMAGE"
+    identifier.ImageType = "AX*L"
     asked = question(received(identifier))
-    assert asked.where == "(modality_received = 'CT') AND (series_description LIKE 'it''s_%')"
     rows: tuple[dict[str, Value], ...] = tuple(
-        {"series_description": text, "series_uid": "1"} for text in ("it's_a", "it's a", "it's_")
+        {"image_type": text, "sop_uid": "1"} for text in ("DERIVED\\AXIAL", "AX\\SAGITTAL", "AXIAL")
     )
-    page = Page(level=Level.SERIES, rows=rows, is_last=True, series={}, instances={}, modalities={})
-    assert [each.SeriesDescription for each in answers(asked, page, "AE")] == ["it's_a", "it's_"]
+    page = Page(level=Level.INSTANCE, rows=rows, is_last=True, series={}, instances={}, modalities={})
+    assert [
+        "\\".join(each.ImageType) if not isinstance(each.ImageType, str) else each.ImageType
+        for each in answers(asked, page, "AE")
+    ] == ["DERIVED\\AXIAL", "AXIAL"]
 
 
 def test_a_name_makes_a_search_hopeless_and_an_unknown_key_incomplete() -> None:

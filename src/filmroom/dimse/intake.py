@@ -23,7 +23,7 @@ import threading
 from pydicom.dataset import Dataset
 
 from filmroom.errors import Denied, FilmroomError, Unavailable
-from filmroom.flow.reception import Arrived, Delivery, Receipt, Reception
+from filmroom.flow.reception import Arrived, Delivery, Reception
 from filmroom.ids import Digest
 from filmroom.ports import Content
 from filmroom.records import Outcome
@@ -49,7 +49,10 @@ class Intake:
         self._lock = threading.Lock()
         self._delivery: Delivery | None = None
         self._closed = False
-        self.receipt: Receipt | None = None
+
+    @property
+    def received(self) -> int:
+        return 0 if self._delivery is None else self._delivery.position
 
     def store(self, sop_uid: str, data: Content, digest: Digest | None = None) -> tuple[int, str]:
         """Take in a file whose header was made at the door, with its digest if that is known. Returns the status to answer, and reason codes as a comment.
@@ -74,11 +77,7 @@ class Intake:
                 return
             self._closed = True
             if self._delivery is not None:
-                try:
-                    self.receipt = self._reception.finish(self._delivery)
-                except FilmroomError:
-                    # the objects are in; only the batch's closing line is missing, as after a crash
-                    return
+                self._reception.finish_when_possible(self._delivery)
 
 
 def refusal(error: FilmroomError) -> tuple[int, str]:

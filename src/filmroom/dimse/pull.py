@@ -253,7 +253,7 @@ def pull(
     states = Counter(each.state for each in pulled)
     return Pulled(
         series=tuple(pulled),
-        received=intake.receipt.received if intake.receipt else 0,
+        received=intake.received,
         complete=states["complete"],
         incomplete=states["incomplete"],
         failed=states["failed"],

@@ -56,6 +56,7 @@ QUARANTINE = "quarantine/"
 """Where objects that are not trusted lie in the clinical zone, apart from those that are."""
 
 _WORKERS = 8
+_AGAIN_SECONDS = 2.0
 _LARGEST_HEADER = 64 * 1024
 _ERASED = Reason("patient-erased", "this patient's keys were destroyed; nothing of theirs is taken in again")
 
@@ -154,10 +155,18 @@ class Staged:
 
 
 class Reception:
-    """Takes objects in, for any number of open deliveries. Thread-safe; close it when no more will come."""
+    """Takes objects in, for any number of open deliveries. Thread-safe; close it when no more will come.
 
-    def __init__(self, ports: Ports) -> None:
+    A delivery that cannot be finished because the catalog is away is tried again every `again` seconds.
+    """
+
+    def __init__(self, ports: Ports, *, again: float = _AGAIN_SECONDS) -> None:
         self._ports = ports
+        self._again = again
+        self._unfinished: list[Delivery] = []
+        self._later: threading.Timer | None = None
+        self._later_lock = threading.Lock()
+        self._is_over = False
         self._zone = SealedZone(ports, Zone.CLINICAL)
         self._workers = ThreadPoolExecutor(_WORKERS, "filmroom-take")
         self._turn = threading.Lock()
@@ -169,6 +178,12 @@ class Reception:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._is_over = True
+        if self._later is not None:
+            self._later.cancel()
+            self._later.join()
+        for delivery in self._unfinished:
+            self._is_finished(delivery)
         self._workers.shutdown()
 
     def open(self, source: str, *, expected: int | None = None) -> Delivery:
@@ -247,6 +262,40 @@ class Reception:
             short=max(0, (batch.expected or 0) - delivery.position),
             discrepancies=tuple(sorted(discrepancies)),
         )
+
+    def finish_when_possible(self, delivery: Delivery) -> None:
+        """Close a delivery that nobody waits for: now, or when the catalog is back. Its objects are in anyhow."""
+        if self._is_finished(delivery):
+            return
+        with self._later_lock:
+            self._unfinished.append(delivery)
+            if len(self._unfinished) == 1:
+                self._try_again_later()
+
+    def _try_again_later(self) -> None:
+        if self._is_over:
+            return
+        self._later = threading.Timer(self._again, self._try_again)
+        self._later.daemon = True
+        self._later.start()
+
+    def _try_again(self) -> None:
+        """Finish what was left unfinished, up to the first that cannot be: the next would wait in vain, too."""
+        while self._is_finished(self._unfinished[0]):
+            with self._later_lock:
+                del self._unfinished[0]
+                if not self._unfinished:
+                    return
+        self._try_again_later()
+
+    def _is_finished(self, delivery: Delivery) -> bool:
+        try:
+            self.finish(delivery)
+        except Unavailable:
+            return False
+        except FilmroomError:
+            pass  # no other time will do: what is missing is the closing line, as after a crash
+        return True
 
     def _serve(self) -> None:
         """Take in what waits, up to a group; everybody gets an answer or the reason why there is none."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from filmroom.errors import FilmroomError, Unavailable
+from filmroom.errors import Unavailable
 from filmroom.flow.reception import Delivery, Reception
 from filmroom.ports import Clock
 
@@ -108,14 +108,7 @@ class Visits:
         self._timer.start()
 
     def _finish(self, each: _Open) -> None:
-        """Close a delivery. Its objects are in: without the catalog only its closing line is missing, until later."""
         if self._newest is each:
             self._newest = None
-        try:
-            self._reception.finish(each.delivery)
-        except Unavailable:
-            each.left = self._clock.monotonic()
-            return
-        except FilmroomError:
-            pass
         self._of.remove(each)
+        self._reception.finish_when_possible(each.delivery)

@@ -484,27 +484,107 @@ class LabelKind(StrEnum):
     MODEL = "model"
 
 
+class Shape(StrEnum):
+    """What a region is made of; `dicom.regions` says how many points each takes."""
+
+    POINT = "point"
+    BOX = "box"
+    LINE = "line"
+    CONTOUR = "contour"
+    CIRCLE = "circle"
+    ELLIPSE = "ellipse"
+    MASK = "mask"
+
+
+class Space(StrEnum):
+    """What coordinates are measured in.
+
+    `pixel`: (column, row) of the image in pixels, 0 at the outer edge of the upper left pixel, so that its centre is at
+    (0.5, 0.5), as in SCOORD (PS3.3 C.18.6.1.2). `patient`: (x, y, z) in mm to the left, back and head (PS3.3 C.7.6.2.1.1).
+    """
+
+    PIXEL = "pixel"
+    PATIENT = "patient"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """Where in its target something is.
+
+    `mark` tells one of a reader's marks from another, and stays when the reader moves it. `frame` counts from 1; None
+    stands for the only frame, or for all of a tiled slide. `geometry` is canonical text, as `dicom.regions` writes it.
+    """
+
+    mark: str
+    shape: Shape
+    space: Space
+    frame: int | None
+    geometry: str = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """One statement about an image, series, study or patient: who said what, how, and with which confidence."""
+    """One statement about an image, series, study or patient, or a region of it: who said what, and how.
+
+    `finding` is SCHEME:CODE with a coding scheme designator of PS3.16, or a word of the project's own. `value` has the
+    UCUM `unit` if it is a measurement; it is None when the reader takes back what they had said.
+    """
 
     level: Level
     target: str = field(repr=False)
     finding: str
-    value: str
+    value: str | None
     kind: LabelKind
     by: str
     confidence: str | None = None
+    unit: str | None = None
+    meaning: str | None = None
+    region: Region | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelEntry:
-    """A label at its position in the set's ledger, and the position that it supersedes, if any."""
+    """A label at its position in the set's ledger, and the position that it supersedes, if any.
+
+    `at` is when it was written down, `said_at` when the source says that it was said; `source` is the file it was in.
+    """
 
     position: int
     label: Label
     at: datetime
     supersedes: int | None = None
+    said_at: datetime | None = None
+    source: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What a source says about a target, before anybody looked whether the catalog has it; None where it is silent.
+
+    `place` is where it stands in the source.
+    """
+
+    place: str
+    level: Level
+    target: str = field(repr=False)
+    finding: str = field(repr=False)
+    value: str | None = field(repr=False)
+    kind: LabelKind | None = None
+    by: str | None = None
+    confidence: str | None = field(default=None, repr=False)
+    unit: str | None = field(default=None, repr=False)
+    meaning: str | None = field(default=None, repr=False)
+    region: Region | None = None
+    said_at: datetime | None = None
+    source: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Unmatched:
+    """What of a source became no label: where it stands there, and why as a code of `catalog.labels.REASONS`."""
+
+    place: str
+    reason: str
 
 
 # -- snapshots -----------------------------------------------------------------------------------------------------

@@ -329,9 +329,15 @@ class Room:
         """Return in how many of its instances each modality's columns are filled."""
         return filled(self._ports)
 
-    def import_labels(self, file: Path | str, *, name: str, kind: LabelKind | str, by: str | None = None) -> Imported:
-        """Append the statements of a CSV file to a set. Said again by the same reader, a statement adds nothing."""
-        return import_labels(self._ports, Path(file), name=name, kind=_one_of(LabelKind, kind), by=by)
+    def import_labels(
+        self, file: Path | str, *, name: str, kind: LabelKind | str | None = None, by: str | None = None
+    ) -> Imported:
+        """Append the statements of a file to a set. Said again by the same reader, a statement adds nothing.
+
+        `kind` and `by` are for what the file does not say itself.
+        """
+        said_how = None if kind is None else _one_of(LabelKind, kind)
+        return import_labels(self._ports, Path(file), name=name, kind=said_how, by=by)
 
     def labels(self) -> list[LabelSet]:
         """List label sets with their newest versions."""

@@ -29,12 +29,15 @@ from filmroom.records import (
     Project,
     Question,
     Reason,
+    Region,
     Request,
     RequestState,
     SealedObject,
     Severity,
+    Shape,
     Shardset,
     Snapshot,
+    Space,
 )
 
 NOW = datetime(2024, 5, 31, 12, 0, 0, 123456, tzinfo=UTC)
@@ -208,6 +211,12 @@ def _entry(position: int, value: str = "yes", supersedes: int | None = None) -> 
     return LabelEntry(position=position, label=label, at=NOW, supersedes=supersedes)
 
 
+def _mark(position: int, value: str | None) -> LabelEntry:
+    region = Region(mark="n1", shape=Shape.BOX, space=Space.PIXEL, frame=2, geometry="1 2.5 3 4")
+    label = replace(_entry(1).label, value=value, unit="mm", meaning="Ø of a nodule", region=region)
+    return LabelEntry(position=position, label=label, at=NOW, said_at=LATER, source=_digest("file"))
+
+
 def test_a_label_set_is_a_ledger_that_only_grows(catalog: SqlCatalog) -> None:
     with catalog.write() as tx:
         tx.labels.append("nodules", [_entry(1), _entry(2)])
@@ -216,6 +225,8 @@ def test_a_label_set_is_a_ledger_that_only_grows(catalog: SqlCatalog) -> None:
         assert tx.labels.entries("nodules") == [_entry(1), _entry(2), _entry(3, "no", supersedes=1)]
         assert tx.labels.entries("nodules", up_to=2) == [_entry(1), _entry(2)]
         assert tx.labels.all() == [("a", 1), ("nodules", 3)]
+        tx.labels.append("marks", [_mark(1, "present"), _mark(2, None)])
+        assert tx.labels.entries("marks") == [_mark(1, "present"), _mark(2, None)]
         with pytest.raises(NotFound):
             tx.labels.entries("never")
         with pytest.raises(Refused):

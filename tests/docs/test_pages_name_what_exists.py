@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 import filmroom
-from filmroom.catalog.labels import read_csv
+from filmroom.catalog.label_tables import OPTIONAL, REQUIRED, TARGETS, read_csv
+from filmroom.catalog.labels import REASONS, problem
 from filmroom.loader.data import Batch, Data
 from filmroom.prepare import recipe
+from filmroom.records import Statement
 from filmroom.settings import Environment
 from filmroom.wiring import Room
 
@@ -117,12 +119,18 @@ def test_the_recipe_of_the_guide_is_a_recipe(blocks: Callable[[Path, str], list[
     assert recipe.parse(text).name == "lung-window"
 
 
-def test_the_label_file_of_the_guide_is_read(blocks: Callable[[Path, str], list[str]]) -> None:
-    (text,) = blocks(ROOT / "docs" / "how-to" / "labels.md", "csv")
-    assert [(line.finding, line.value, line.confidence) for line in read_csv(text)] == [
-        ("nodule", "no", "high"),
-        ("nodule", "yes", None),
-    ]
+def test_the_label_files_of_the_guide_are_read(blocks: Callable[[Path, str], list[str]]) -> None:
+    for text in blocks(ROOT / "docs" / "how-to" / "labels.md", "csv"):
+        assert [problem(row) for row in read_csv(text) if isinstance(row, Statement)] in (
+            ["kind-missing"] * 2,
+            ["", ""],
+        )
+
+
+def test_the_label_guide_explains_every_column_and_every_reason_why_a_row_is_left_out() -> None:
+    page = (ROOT / "docs" / "how-to" / "labels.md").read_text("utf-8")
+    for name in (*TARGETS, *REQUIRED, *OPTIONAL, *REASONS):
+        assert f"`{name}`" in page, name
 
 
 def test_the_room_file_of_the_page_has_every_key(blocks: Callable[[Path, str], list[str]], tmp_path: Path) -> None:

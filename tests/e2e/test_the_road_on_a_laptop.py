@@ -42,7 +42,7 @@ def test_the_whole_road_with_the_shapes_of_the_contract(filmroom, planted, recip
     labels.write_text("\n".join(["series_instance_uid,finding,value", *lines, "1.2.3,nodule,1"]))
     added = filmroom("labels", "import", labels, "--set", "reads", "--kind", "radiologist", "--by", "r1", "--json").json
     assert (added["set"], added["version"], added["added"], added["superseded"]) == ("reads", 10, 10, 0)
-    assert added["unmatched"] == [{"line": 12, "level": "series", "ambiguous": False}]
+    assert added["unmatched"] == [{"place": "line 12", "reason": "target-unknown"}]
 
     freeze = ("freeze", "lung", "--project", "lung", "--labels", "reads", "--split", "train=0.5,test=0.5", "--json")
     frozen = filmroom(*freeze).json

@@ -153,7 +153,7 @@ def test_a_label_for_an_id_that_two_patients_have_matches_neither(world, make_ct
     labels = tmp_path / "labels.csv"
     labels.write_text("patient_id,finding,value\nP1,nodule,1\n")
     told = world.room.import_labels(labels, name="reads", kind="radiologist")
-    assert told.added == 0 and told.unmatched[0].ambiguous
+    assert told.added == 0 and told.unmatched[0].reason == "target-ambiguous"
 
 
 def test_a_reviewers_decision_is_not_written_over(filled) -> None:

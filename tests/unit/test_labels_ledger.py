@@ -6,8 +6,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filmroom.catalog.labels import append, labels_of, resolve
-from filmroom.records import Label, LabelEntry, LabelKind, Level
+from filmroom.catalog.labels import PRESENT, Ledger, labels_of, resolve
+from filmroom.dicom import regions
+from filmroom.records import Label, LabelEntry, LabelKind, Level, Shape
 
 MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
 STATEMENTS = st.lists(
@@ -16,24 +17,35 @@ STATEMENTS = st.lists(
         level=st.sampled_from(Level),
         target=st.sampled_from(["1.1", "1.2"]),
         finding=st.sampled_from(["nodule", "effusion"]),
-        value=st.sampled_from(["yes", "no", "unclear"]),
+        value=st.sampled_from(["yes", "no", "unclear", None]),
         kind=st.sampled_from(LabelKind),
         by=st.sampled_from(["ann", "ben"]),
         confidence=st.sampled_from([None, "high"]),
+        region=st.sampled_from([None, *(regions.region(Shape.POINT, [at, 1], mark="m") for at in (1, 2))]),
     ),
     max_size=12,
 )
 
 
+def append(before: list[LabelEntry], labels: list[Label], at: datetime) -> list[LabelEntry]:
+    ledger = Ledger(before)
+    for label in labels:
+        ledger.add(label, at)
+    return ledger.added
+
+
 def said(
-    value: str,
+    value: str | None,
     *,
     by: str = "ann",
     kind: LabelKind = LabelKind.RADIOLOGIST,
     level: Level = Level.SERIES,
     finding: str = "nodule",
+    mark: str = "",
+    at: int = 1,
 ) -> Label:
-    return Label(level=level, target="1.1", finding=finding, value=value, kind=kind, by=by)
+    region = regions.region(Shape.BOX, [at, at, 5, 5], mark=mark) if mark else None
+    return Label(level=level, target="1.1", finding=finding, value=value, kind=kind, by=by, region=region)
 
 
 def ledger(*labels: Label) -> list[LabelEntry]:
@@ -115,6 +127,7 @@ def test_a_superseded_statement_is_of_the_same_reader_about_the_same(labels: lis
             old, new = by_position[entry.supersedes], entry.label
             same = ("level", "target", "finding", "by", "kind")
             assert [getattr(old, name) for name in same] == [getattr(new, name) for name in same]
+            assert (old.region and old.region.mark) == (new.region and new.region.mark)
             assert old != new
 
 
@@ -124,10 +137,40 @@ def test_in_one_piece_or_one_by_one_the_ledger_is_the_same(labels: list[Label]) 
 
 
 @given(STATEMENTS)
-def test_what_is_believed_was_said_by_the_most_believed_who_spoke(labels: list[Label]) -> None:
+def test_what_is_believed_is_the_last_word_of_the_most_believed_who_spoke(labels: list[Label]) -> None:
     order = list(LabelKind)
+    last = {(e.level, e.target, e.finding, e.by, e.kind, e.region and e.region.mark): e for e in labels}
+    believable = [each for each in last.values() if each.value is not None and each.region is None]
     for (level, target), findings in resolve(append([], labels, MOMENT)).items():
         for finding, value in findings.items():
-            about = [each for each in labels if (each.level, each.target, each.finding) == (level, target, finding)]
+            about = [each for each in believable if (each.level, each.target, each.finding) == (level, target, finding)]
             best = min(order.index(each.kind) for each in about)
             assert value in {each.value for each in about if order.index(each.kind) == best}
+
+
+def test_what_a_reader_takes_back_no_longer_counts_and_the_others_do() -> None:
+    taken = (said("yes"), said("no", by="ben", kind=LabelKind.MODEL), said(None))
+    assert [entry.supersedes for entry in ledger(*taken)] == [None, None, 1]
+    assert believed(*taken) == "no"
+
+
+def test_only_what_stands_can_be_taken_back() -> None:
+    assert ledger(said(None)) == []
+    assert not Ledger([]).add(said(None), MOMENT)
+    gone = Ledger(ledger(said("yes"), said(None)))
+    assert gone.add(said(None), MOMENT) and not gone.added, "taking it back again says nothing new"
+
+
+def test_a_mark_that_is_moved_supersedes_itself_and_no_other_mark() -> None:
+    entries = ledger(said(PRESENT, mark="a"), said(PRESENT, mark="b"), said(PRESENT, mark="a", at=2))
+    assert [entry.supersedes for entry in entries] == [None, None, 1]
+
+
+def test_a_mark_says_of_its_image_that_the_finding_is_there_and_never_its_own_measurement() -> None:
+    assert believed(said(PRESENT, mark="a")) == PRESENT
+    assert resolve(ledger(said("12", mark="a"))) == {}
+
+
+def test_who_speaks_about_the_whole_image_is_believed_over_a_mark_in_it() -> None:
+    assert believed(said("no", by="ben"), said(PRESENT, mark="a")) == "no"
+    assert believed(said("no", kind=LabelKind.MODEL), said(PRESENT, mark="a")) == PRESENT

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from filmroom import records
 from filmroom.dimse.storing import Sent
-from filmroom.flow.labels import LabelChange
+from filmroom.flow.labels import Change, LabelChange
 from filmroom.flow.query import Rows
 from filmroom.ids import Digest, Versioned
 from filmroom.records import (
@@ -32,6 +32,7 @@ from filmroom.records import (
     Reason,
     Severity,
     Snapshot,
+    Statement,
     StoredInstance,
 )
 
@@ -115,7 +116,17 @@ def holding(value: str) -> list[Any]:
             frozen_by="dana",
         ),
         Rows(level=Level.PATIENT, count=1, rows=({"patient_id": value},)),
-        LabelChange(level=Level.PATIENT, target=value, finding="nodule", before=None, after="yes"),
+        LabelChange(
+            change=Change.ADDED,
+            level=Level.PATIENT,
+            target=value,
+            finding="nodule",
+            mark=None,
+            by=None,
+            before=None,
+            after="yes",
+        ),
+        Statement(place="line 2", level=Level.PATIENT, target=value, finding=value, value=value, confidence=value),
         Sent(sop_class="1.2", sop_uid=value, data=value.encode()),
         label,
         LabelEntry(position=1, label=label, at=MOMENT),

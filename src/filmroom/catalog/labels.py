@@ -1,113 +1,137 @@
-"""Label sets: reading them from a file, and what a ledger of statements says as a whole.
+"""Label sets: what may be said in them, and what a ledger of statements says as a whole.
 
-A set is append-only. A statement supersedes the one that the same reader made about the same target and finding; what
-others said stays. Where readers differ, `resolve` believes the kinds in the order of `records.LabelKind` (consensus
-first) and, within a kind, the latest. Nothing here touches a database.
+A set is append-only. A statement supersedes the one that the same reader made about the same finding of the same target,
+or with the same mark in it; what others said stays. Where readers differ, `resolve` believes the kinds in the order of
+`records.LabelKind` (consensus first) and, within a kind, the latest. Nothing here touches a database.
 """
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
-from filmroom.errors import Invalid
-from filmroom.records import Label, LabelEntry, LabelKind, Level
+from filmroom.ids import Digest
+from filmroom.records import Label, LabelEntry, LabelKind, Level, Statement
 
-TARGET_COLUMNS = {
-    "sop_instance_uid": Level.INSTANCE,
-    "series_instance_uid": Level.SERIES,
-    "study_instance_uid": Level.STUDY,
-    "patient_id": Level.PATIENT,
+PRESENT = "present"
+"""The value of a finding that was seen; a mark with it counts as a label of its whole image."""
+
+REASONS = {
+    "target-missing": "no target is named",
+    "target-unknown": "the catalog has no such target",
+    "target-ambiguous": "the catalog has more than one such target, such as a Patient ID of two patients",
+    "finding-missing": "no finding is named",
+    "value-missing": "the finding has no value",
+    "not-a-code": "a cell is no code: at most 64 letters, digits and _.+:/<>=-, so that it can hold no sentence",
+    "kind-missing": "nothing says how the statement came about; `--kind` says it for all",
+    "kind-unknown": "the kind is none of consensus, radiologist, report, code and model",
+    "time-wrong": "a time is not written as in ISO 8601 with an offset",
+    "nothing-to-withdraw": "the reader takes back what they did not say",
+    "geometry-wrong": "the numbers do not make the shape, or the shape or space is not known",
+    "beyond-image": "the region lies beyond the image, or the mask has another size",
+    "cells-too-many": "the row has more cells than the header",
 }
-_OPTIONAL = ("confidence",)
+"""Why what a source says becomes no label, by code. A code never changes its meaning."""
+
 # Labels go with the images into the research zone: a code cannot carry a sentence about a patient.
 _CODE = re.compile(r"[-+<>=]{0,2}[A-Za-z0-9][A-Za-z0-9_.+:/<>=-]{0,61}\Z")
+_UNIT = re.compile(r"[!-~]{1,64}\Z")
+_WORDS = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,64}\Z")
 
 Resolved: TypeAlias = dict[tuple[Level, str], dict[str, str]]
 """For each target, its findings and their values."""
 
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One record of a label file, its number counted from 1 with the header as 1."""
-
-    number: int
-    level: Level
-    target: str
-    finding: str
-    value: str
-    confidence: str | None
+Speaker: TypeAlias = tuple[Level, str, str, str, LabelKind, str | None]
+"""Of what only the latest stands: level, target, finding, reader, kind, and the mark if it is about a region."""
 
 
-def read_csv(text: str) -> list[Line]:
-    """Read label lines: one target column of TARGET_COLUMNS, `finding`, `value` and, if wanted, `confidence`.
-
-    Raises Invalid naming the columns when the header is not like that, and the line when a cell is missing.
-    """
-    try:
-        table = list(csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
-    except csv.Error:
-        raise Invalid(
-            "the label file is not CSV", "write it with commas, and quotes around cells that hold one"
-        ) from None
-    header = [name.strip() for name in table[0]] if table else []
-    targets = [name for name in header if name in TARGET_COLUMNS]
-    unknown = set(header) - {*TARGET_COLUMNS, "finding", "value", *_OPTIONAL}
-    if len(targets) != 1 or not {"finding", "value"} <= set(header) or unknown or len(set(header)) < len(header):
-        raise Invalid(
-            "the label file's header is not understood",
-            f"give one of {', '.join(TARGET_COLUMNS)}, and finding, value, and if wanted confidence",
-        )
-    column = targets[0]
-    lines: list[Line] = []
-    for number, row in enumerate(table[1:], start=2):
-        if not row:
-            continue
-        if len(row) > len(header):
-            raise Invalid(f"line {number} of the label file has more cells than the header", "quote cells with commas")
-        cells = {**dict.fromkeys(header, ""), **dict(zip(header, row, strict=False))}
-        target, finding, value = (cells[name].strip() for name in (column, "finding", "value"))
-        if not (target and finding and value):
-            raise Invalid(f"line {number} of the label file lacks a target, finding or value", "fill it or drop it")
-        if not (_CODE.match(finding) and _CODE.match(value)):
-            raise Invalid(
-                f"line {number} of the label file has a finding or value that is no code",
-                "use codes or numbers of at most 64 letters, digits and _.+:/<>=- without spaces",
-            )
-        confidence = cells.get("confidence", "").strip() or None
-        lines.append(Line(number, TARGET_COLUMNS[column], target, finding, value, confidence))
-    return lines
+def problem(statement: Statement) -> str:
+    """Return the code of why a statement cannot be entered whatever its target is, "" when it can."""
+    if not statement.target:
+        return "target-missing"
+    if not statement.finding:
+        return "finding-missing"
+    if statement.value == "":
+        return "value-missing"
+    if statement.kind is None:
+        return "kind-missing"
+    mark = statement.region.mark if statement.region else None
+    codes = (statement.finding, statement.value, statement.confidence, mark)
+    words = (statement.by, statement.meaning)
+    if not (_all(_CODE, codes) and _all(_WORDS, words) and _all(_UNIT, (statement.unit,))):
+        return "not-a-code"
+    return ""
 
 
-def append(ledger: Sequence[LabelEntry], labels: Iterable[Label], at: datetime) -> list[LabelEntry]:
-    """Return the entries that `labels` add to `ledger`; what a reader has said already adds nothing."""
-    standing: dict[tuple[Level, str, str, str, LabelKind], LabelEntry] = {
-        _speaker(entry.label): entry for entry in ledger
-    }
-    position = ledger[-1].position if ledger else 0
-    added: list[LabelEntry] = []
-    for label in labels:
-        before = standing.get(_speaker(label))
+def label_of(statement: Statement, target: str) -> Label:
+    """Return the label that a statement without a problem makes about a target of the catalog."""
+    assert statement.kind is not None and statement.by is not None
+    return Label(
+        level=statement.level,
+        target=target,
+        finding=statement.finding,
+        value=statement.value,
+        kind=statement.kind,
+        by=statement.by,
+        confidence=statement.confidence,
+        unit=statement.unit,
+        meaning=statement.meaning,
+        region=statement.region,
+    )
+
+
+class Ledger:
+    """A set's entries, and those that are added to it."""
+
+    def __init__(self, entries: Sequence[LabelEntry]) -> None:
+        self._standing = {_speaker(entry.label): entry for entry in entries}
+        self._position = entries[-1].position if entries else 0
+        self.added: list[LabelEntry] = []
+
+    @property
+    def version(self) -> int:
+        return self._position
+
+    def add(self, label: Label, at: datetime, *, said_at: datetime | None = None, source: Digest | None = None) -> bool:
+        """Add what a reader says, unless they said so before. False for what they take back and never said."""
+        before = self._standing.get(_speaker(label))
+        if before is None and label.value is None:
+            return False
         if before is not None and before.label == label:
-            continue
-        position += 1
-        entry = LabelEntry(position=position, label=label, at=at, supersedes=before.position if before else None)
-        standing[_speaker(label)] = entry
-        added.append(entry)
-    return added
+            return True
+        self._position += 1
+        entry = LabelEntry(
+            position=self._position,
+            label=label,
+            at=at,
+            supersedes=before.position if before else None,
+            said_at=said_at,
+            source=source,
+        )
+        self._standing[_speaker(label)] = entry
+        self.added.append(entry)
+        return True
+
+
+def standing(ledger: Iterable[LabelEntry]) -> dict[Speaker, LabelEntry]:
+    """Return what was neither superseded nor taken back."""
+    last = {_speaker(entry.label): entry for entry in ledger}
+    return {speaker: entry for speaker, entry in last.items() if entry.label.value is not None}
 
 
 def resolve(ledger: Iterable[LabelEntry]) -> Resolved:
-    """Return what the ledger says about each target, one value a finding."""
-    standing = {_speaker(entry.label): entry for entry in ledger}
+    """Return what the ledger says about each target, one value a finding.
+
+    A mark speaks for its whole target only where it says PRESENT, and less than who speaks about the whole.
+    """
     rank = {kind: place for place, kind in enumerate(LabelKind)}
+    said = [entry for entry in standing(ledger).values() if not entry.label.region or entry.label.value == PRESENT]
     resolved: Resolved = {}
     # The most believed comes last and overwrites the others.
-    for entry in sorted(standing.values(), key=lambda entry: (-rank[entry.label.kind], entry.position)):
-        resolved.setdefault((entry.label.level, entry.label.target), {})[entry.label.finding] = entry.label.value
+    for entry in sorted(said, key=lambda e: (-rank[e.label.kind], e.label.region is None, e.position)):
+        label = entry.label
+        if label.value is not None:
+            resolved.setdefault((label.level, label.target), {})[label.finding] = label.value
     return resolved
 
 
@@ -120,5 +144,10 @@ def labels_of(names: Mapping[Level, str], resolved: Resolved) -> dict[str, str]:
     return found
 
 
-def _speaker(label: Label) -> tuple[Level, str, str, str, LabelKind]:
-    return (label.level, label.target, label.finding, label.by, label.kind)
+def _speaker(label: Label) -> Speaker:
+    mark = label.region.mark if label.region else None
+    return (label.level, label.target, label.finding, label.by, label.kind, mark)
+
+
+def _all(pattern: re.Pattern[str], texts: Iterable[str | None]) -> bool:
+    return all(text is None or pattern.match(text) for text in texts)

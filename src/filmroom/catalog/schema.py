@@ -246,12 +246,21 @@ label_entry = Table(
     Column("level", choice(Level), nullable=False),
     Column("target", Words, nullable=False),
     Column("finding", Words, nullable=False),
-    Column("value", Words, nullable=False),
+    Column("value", Words),
     Column("kind", choice(records.LabelKind), nullable=False),
     Column("by", Words, nullable=False),
     Column("confidence", Words),
+    Column("unit", Words),
+    Column("meaning", Words),
+    Column("mark", Words),
+    Column("shape", choice(records.Shape)),
+    Column("space", choice(records.Space)),
+    Column("frame", BigInteger),
+    Column("geometry", Words),
     Column("at", Moment, nullable=False),
     Column("supersedes", BigInteger),
+    Column("said_at", Moment),
+    Column("source", DigestText),
 )
 
 

@@ -70,10 +70,10 @@ def columns(context: typer.Context) -> None:
 @labels.command("import")
 def import_labels(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV: a target column, finding, value.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet.")],
     name: Annotated[str, typer.Option("--set", help="The label set.")],
-    kind: Annotated[LabelKind, typer.Option(help="How the statements came about.")],
-    by: Annotated[str | None, typer.Option(help="Who says so, when it is not you.")] = None,
+    kind: Annotated[LabelKind | None, typer.Option(help="How the statements came about, if FILE is silent.")] = None,
+    by: Annotated[str | None, typer.Option(help="Who says so, if FILE is silent; else you.")] = None,
 ) -> None:
     """Append statements to a label set."""
     session: Session = context.obj

@@ -1,28 +1,28 @@
 """labels: statements about images, imported into append-only sets."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
+from typing import TypeAlias
 
 from filmroom.canon import digest_of
+from filmroom.catalog import label_tables
 from filmroom.catalog import labels as ledgers
+from filmroom.catalog.matching import among
+from filmroom.dicom import regions
 from filmroom.errors import Invalid, NotFound
 from filmroom.flow import evidence
-from filmroom.ids import Versioned, check_name
+from filmroom.ids import Digest, Versioned, check_name
 from filmroom.ports import Ports, Transaction
-from filmroom.records import Label, LabelEntry, LabelKind, Level
-
-
-@dataclass(frozen=True, slots=True)
-class Unmatched:
-    """A line of the file whose target the catalog does not have, or has more than once (`ambiguous`)."""
-
-    line: int
-    level: Level
-    ambiguous: bool
+from filmroom.records import LabelEntry, LabelKind, Level, Region, Space, Statement, Unmatched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
+    """What came of an import: every statement of the source was added, was there already, or is `unmatched`."""
+
     set: str
     version: int
     added: int
@@ -36,60 +36,57 @@ class LabelSet:
     version: int
 
 
+class Change(StrEnum):
+    ADDED = "added"
+    CHANGED = "changed"
+    WITHDRAWN = "withdrawn"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelChange:
-    """A target whose value for a finding differs between two versions; None where a side says nothing."""
+    """What the second of two versions says differently, about a target or with a reader's mark in it.
 
+    A mark whose value is the same before and after was moved.
+    """
+
+    change: Change
     level: Level
     target: str = field(repr=False)
     finding: str
+    mark: str | None
+    by: str | None
     before: str | None
     after: str | None
 
 
-def import_labels(ports: Ports, file: Path, *, name: str, kind: LabelKind, by: str | None = None) -> Imported:
-    """Append the statements of a CSV file to a set. Said again by the same reader, a statement adds nothing."""
+def import_labels(
+    ports: Ports, file: Path, *, name: str, kind: LabelKind | None = None, by: str | None = None
+) -> Imported:
+    """Append the statements of a file to a set. Said again by the same reader, a statement adds nothing."""
     permit = evidence.authorize(ports, "labels", {"kind": "label-set", "id": check_name(name)})
-    try:
-        lines = ledgers.read_csv(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError):
-        raise Invalid("the label file cannot be read", "give a CSV file in UTF-8") from None
+    said = [
+        replace(each, kind=each.kind or kind, by=each.by or by or permit.actor.name)
+        if isinstance(each, Statement)
+        else each
+        for each in _read(file)
+    ]
     with ports.catalog.write() as tx:
-        targets: dict[tuple[Level, str], set[str]] = {}
-        labels, unmatched = [], []
-        for line in lines:
-            asked = (line.level, line.target)
-            if asked not in targets:
-                targets[asked] = _targets(tx, *asked)
-            found = targets[asked]
-            if len(found) != 1:
-                unmatched.append(Unmatched(line.number, line.level, ambiguous=bool(found)))
-                continue
-            (target,) = found
-            labels.append(
-                Label(
-                    level=line.level,
-                    target=target,
-                    finding=line.finding,
-                    value=line.value,
-                    kind=kind,
-                    by=by or permit.actor.name,
-                    confidence=line.confidence,
-                )
-            )
-        ledger = _ledger(tx, name)
-        added = ledgers.append(ledger, labels, ports.clock.now())
-        version = (added or ledger)[-1].position if added or ledger else 0
-        if added:
-            tx.labels.append(name, added)
-            outcome: dict[str, int | str] = {"version": version, "added": len(added), "entries": str(digest_of(added))}
+        ledger, now = ledgers.Ledger(_entries(tx, name)), ports.clock.now()
+        unmatched = tuple(_enter(tx, ledger, said, now))
+        if ledger.added:
+            tx.labels.append(name, ledger.added)
+            outcome: dict[str, int | str] = {
+                "version": ledger.version,
+                "added": len(ledger.added),
+                "entries": str(digest_of(ledger.added)),
+            }
             evidence.record(tx, ports, permit, {"kind": "label-set", "id": name}, outcome)
     return Imported(
         set=name,
-        version=version,
-        added=len(added),
-        superseded=sum(entry.supersedes is not None for entry in added),
-        unmatched=tuple(unmatched),
+        version=ledger.version,
+        added=len(ledger.added),
+        superseded=sum(entry.supersedes is not None for entry in ledger.added),
+        unmatched=unmatched,
     )
 
 
@@ -101,32 +98,26 @@ def label_sets(ports: Ports) -> list[LabelSet]:
 
 def show_labels(ports: Ports, ref: str) -> list[LabelEntry]:
     """Return the ledger of SET or SET@VERSION. Raises NotFound."""
-    evidence.authorize(ports, "labels", {"kind": "label-set", "id": ref})
-    with ports.catalog.read() as tx:
-        version = label_version(tx, ref)
-        return tx.labels.entries(version.name, version.version)
+    return _ledger(ports, ref)
 
 
 def diff_labels(ports: Ports, before: str, after: str) -> list[LabelChange]:
     """Return what the second version says differently from the first."""
-    evidence.authorize(ports, "labels", {"kind": "label-set", "id": after})
-    with ports.catalog.read() as tx:
-        old, new = (
-            ledgers.resolve(tx.labels.entries(ref.name, ref.version))
-            for ref in (label_version(tx, before), label_version(tx, after))
-        )
-    keys = sorted({(target, finding) for side in (old, new) for target in side for finding in side[target]})
-    changes = (
+    old, new = (_said(_ledger(ports, ref)) for ref in (before, after))
+    return [
         LabelChange(
-            level=target[0],
-            target=target[1],
-            finding=finding,
-            before=old.get(target, {}).get(finding),
-            after=new.get(target, {}).get(finding),
+            change=Change.ADDED if key not in old else Change.CHANGED if key in new else Change.WITHDRAWN,
+            level=key[0],
+            target=key[1],
+            finding=key[2],
+            mark=key[3] or None,
+            by=key[4] or None,
+            before=old[key][0] if key in old else None,
+            after=new[key][0] if key in new else None,
         )
-        for target, finding in keys
-    )
-    return [change for change in changes if change.before != change.after]
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
 
 
 def label_version(tx: Transaction, ref: str) -> Versioned:
@@ -141,14 +132,123 @@ def label_version(tx: Transaction, ref: str) -> Versioned:
     return version
 
 
-def _ledger(tx: Transaction, name: str) -> list[LabelEntry]:
+def _read(file: Path) -> Iterator[Statement | Unmatched]:
+    """Yield what a file says, whatever its form."""
+    try:
+        data = file.read_bytes()
+    except OSError:
+        raise Invalid("the label file cannot be read", "give a file that is there") from None
+    source = Digest.of(data)
+    for each in _statements(data):
+        yield replace(each, source=source) if isinstance(each, Statement) else each
+
+
+def _statements(data: bytes) -> Sequence[Statement | Unmatched]:
+    if data.startswith(b"PAR1"):
+        return label_tables.read_parquet(data)
+    try:
+        return label_tables.read_csv(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise Invalid("the label file cannot be read", "give a CSV file in UTF-8, or Parquet") from None
+
+
+def _enter(
+    tx: Transaction, ledger: ledgers.Ledger, said: Sequence[Statement | Unmatched], now: datetime
+) -> Iterator[Unmatched]:
+    """Add to the ledger what can be, and yield the rest, in the order of the source."""
+    whole = [each for each in said if isinstance(each, Statement) and not ledgers.problem(each)]
+    targets = _Targets(tx, whole)
+    for each in said:
+        if isinstance(each, Unmatched):
+            yield each
+            continue
+        reason = ledgers.problem(each) or targets.problem(each)
+        if not reason:
+            label = ledgers.label_of(each, targets.name(each))
+            reason = "" if ledger.add(label, now, said_at=each.said_at, source=each.source) else "nothing-to-withdraw"
+        if reason:
+            yield Unmatched(each.place, reason)
+
+
+class _Targets:
+    """What statements are about, in the catalog: by what the archive calls it or by what a project calls its copy."""
+
+    def __init__(self, tx: Transaction, statements: Sequence[Statement]) -> None:
+        asked = {(each.level, each.target) for each in statements}
+        known = tx.instances.revisions([name for level, name in asked if level is Level.INSTANCE])
+        self._names = {
+            (level, name): {known[name].sop_uid}
+            if level is Level.INSTANCE and name in known
+            else _by_any_name(tx, level, name)
+            for level, name in sorted(asked)
+        }
+        self._sizes = {
+            str(row["sop_uid"]): (row["rows"], row["columns"], row["frames"])
+            for where in among("sop_uid", self._measured(statements))
+            for row in tx.instances.query(where, Level.INSTANCE, select=_SIZE, order=None, limit=None)
+        }
+
+    def name(self, statement: Statement) -> str:
+        """Return what the catalog calls the target of a statement without a problem."""
+        (name,) = self._names[statement.level, statement.target]
+        return name
+
+    def problem(self, statement: Statement) -> str:
+        """Return the code of why the target cannot be said this about, "" when it can."""
+        names = self._names[statement.level, statement.target]
+        if len(names) != 1:
+            return "target-ambiguous" if names else "target-unknown"
+        region = statement.region
+        if region is None or region.space is not Space.PIXEL:
+            return ""
+        if statement.level is not Level.INSTANCE:
+            return "geometry-wrong"  # whose pixels?
+        rows, columns, frames = self._sizes.get(self.name(statement), (None, None, None))
+        if not isinstance(rows, int) or not isinstance(columns, int):
+            return ""
+        count = frames if isinstance(frames, int) else 1
+        if region.frame is None and count > 1:
+            return ""  # of a tiled slide as a whole, whose size the frames do not tell
+        return "" if (region.frame or 1) <= count and regions.is_within(region, rows, columns) else "beyond-image"
+
+    def _measured(self, statements: Sequence[Statement]) -> Iterator[str]:
+        for each in statements:
+            if each.region is not None and each.region.space is Space.PIXEL:
+                yield from self._names[each.level, each.target]
+
+
+_Key: TypeAlias = tuple[Level, str, str, str, str, str]
+"""Level, target, finding, and of a mark its name, reader and kind, which are "" for the target as a whole."""
+
+_SIZE = ("sop_uid", "rows", "columns", "frames")
+
+
+def _by_any_name(tx: Transaction, level: Level, text: str) -> set[str]:
+    found = tx.instances.find(level, text) or [tx.instances.get(source) for source in tx.copies.source_of_uid(text)]
+    return {each.names[level] for each in found}
+
+
+def _said(ledger: Sequence[LabelEntry]) -> dict[_Key, tuple[str, Region | None, str | None]]:
+    """Return what the ledger says about each target as a whole, and each reader's marks, with what makes them differ."""
+    said: dict[_Key, tuple[str, Region | None, str | None]] = {}
+    for (level, target), findings in ledgers.resolve(ledger).items():
+        said |= {(level, target, finding, "", "", ""): (value, None, None) for finding, value in findings.items()}
+    for (level, target, finding, by, kind, mark), entry in ledgers.standing(ledger).items():
+        if mark is not None:
+            label = entry.label
+            said[level, target, finding, mark, by, kind] = (label.value or "", label.region, label.unit)
+    return said
+
+
+def _ledger(ports: Ports, ref: str) -> list[LabelEntry]:
+    evidence.authorize(ports, "labels", {"kind": "label-set", "id": ref})
+    with ports.catalog.read() as tx:
+        version = label_version(tx, ref)
+        return tx.labels.entries(version.name, version.version)
+
+
+def _entries(tx: Transaction, name: str) -> list[LabelEntry]:
     try:
         return tx.labels.entries(name)
     except NotFound:
         return []
-
-
-def _targets(tx: Transaction, level: Level, text: str) -> set[str]:
-    """Return what may be meant in the catalog, by what the archive calls it or by what a project calls it."""
-    found = tx.instances.find(level, text) or [tx.instances.get(source) for source in tx.copies.source_of_uid(text)]
-    return {each.names[level] for each in found}

@@ -1,6 +1,7 @@
 """Projects, the outcomes of de-identification, and label sets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
@@ -11,7 +12,7 @@ from filmroom.catalog.schema import label_entry
 from filmroom.catalog.schema import project as project_table
 from filmroom.errors import NotFound, Refused
 from filmroom.ids import Digest
-from filmroom.records import Copy, CopyState, Label, LabelEntry, Project
+from filmroom.records import Copy, CopyState, Label, LabelEntry, Project, Region
 
 _Name: TypeAlias = tuple[str, Digest, Digest, str]
 
@@ -112,8 +113,7 @@ class SqlLabels:
             if end is not None and entry.position <= end:
                 raise Refused("a label set is only written at its end", "read its entries again")
             end = entry.position
-            own = {"position": entry.position, "at": entry.at, "supersedes": entry.supersedes}
-            rows.append({"name": name, **values_of(entry.label), **own})
+            rows.append({"name": name, **_label_columns(entry)})
         add(self._connection, label_entry, rows)
 
     def entries(self, name: str, up_to: int | None = None) -> list[LabelEntry]:
@@ -150,6 +150,20 @@ def _copy(row: dict[str, Any]) -> Copy:
     return Copy(**{**row, **documents})
 
 
-def _entry(row: dict[str, Any]) -> LabelEntry:
-    label = Label(**{name: row[name] for name in ("level", "target", "finding", "value", "kind", "by", "confidence")})
-    return LabelEntry(position=row["position"], label=label, at=row["at"], supersedes=row["supersedes"])
+def _label_columns(entry: LabelEntry) -> dict[str, Any]:
+    label, region = entry.label, entry.label.region
+    own = {name: getattr(entry, name) for name in _OF_ENTRY}
+    said = {name: getattr(label, name) for name in _OF_LABEL}
+    return {**said, **{name: getattr(region, name, None) for name in _OF_REGION}, **own}
+
+
+def _entry(row: Mapping[str, Any]) -> LabelEntry:
+    region = None if row["shape"] is None else Region(**{name: row[name] for name in _OF_REGION})
+    label = Label(**{name: row[name] for name in _OF_LABEL}, region=region)
+    return LabelEntry(label=label, **{name: row[name] for name in _OF_ENTRY})
+
+
+_OF_ENTRY, _OF_LABEL, _OF_REGION = (
+    tuple(field.name for field in fields(record) if field.name not in ("label", "region"))
+    for record in (LabelEntry, Label, Region)
+)

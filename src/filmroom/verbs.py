@@ -61,7 +61,9 @@ VERBS = {
         _verb(
             "countersign", "steward auditor", "", "agree that somebody learns whom a pseudonym stands for, or refuse"
         ),
-        _verb("labels", "steward reviewer researcher", "", "import, list, show and compare label sets"),
+        _verb(
+            "labels", "steward reviewer researcher", "", "import, list, show and compare label sets and their readers"
+        ),
         _verb("freeze", "steward", "research", "freeze clean instances, labels and a split into a signed snapshot"),
         _verb("snapshots", "steward researcher auditor", "", "list snapshots"),
         _verb("show", "steward researcher auditor", "research", "show a snapshot's manifest"),

@@ -28,6 +28,7 @@ from filmroom.adapters.objects import S3Access, open_objects
 from filmroom.adapters.spool import FileSpools
 from filmroom.adapters.sql.engine import SqlCatalog
 from filmroom.adapters.system import SilentProgress, SystemClock, SystemEntropy
+from filmroom.catalog.agreement import Conflict
 from filmroom.deid import ocr
 from filmroom.deid.profile import DEFAULT
 from filmroom.errors import Invalid, Unavailable
@@ -39,7 +40,18 @@ from filmroom.flow.doctor import Diagnosis, doctor
 from filmroom.flow.evidence import publish
 from filmroom.flow.freeze import Frozen, freeze
 from filmroom.flow.incomplete import accept_incomplete, incomplete
-from filmroom.flow.labels import Imported, LabelChange, LabelSet, diff_labels, import_labels, label_sets, show_labels
+from filmroom.flow.labels import (
+    Agreement,
+    Imported,
+    LabelChange,
+    LabelSet,
+    diff_labels,
+    import_labels,
+    label_sets,
+    labels_agreement,
+    labels_conflicts,
+    show_labels,
+)
 from filmroom.flow.load import load
 from filmroom.flow.model import register_model
 from filmroom.flow.project import create_project
@@ -350,6 +362,17 @@ class Room:
     def diff_labels(self, before: str, after: str) -> list[LabelChange]:
         """Return what the second version says differently from the first."""
         return diff_labels(self._ports, before, after)
+
+    def labels_agreement(self, ref: str, finding: str, *, kinds: Sequence[LabelKind | str] = ()) -> Agreement:
+        """Return kappa and Dice of the readers of a finding; of these kinds, or of all. Raises NotFound."""
+        return labels_agreement(self._ports, ref, finding, kinds=[_one_of(LabelKind, kind) for kind in kinds])
+
+    def labels_conflicts(
+        self, ref: str, *, finding: str | None = None, kinds: Sequence[LabelKind | str] = ()
+    ) -> list[Conflict]:
+        """Return what readers differ about, of one finding or of all. Raises NotFound."""
+        chosen = [_one_of(LabelKind, kind) for kind in kinds]
+        return labels_conflicts(self._ports, ref, finding=finding, kinds=chosen)
 
     # -- the boundary ----------------------------------------------------------------------------------------
 

@@ -3,6 +3,9 @@
 import csv
 import io
 
+import pytest
+
+from filmroom.errors import NotFound
 from filmroom.records import Level
 
 STEM = f"1.2.826.0.1.3680043.8.498.{int.from_bytes(b'P1', 'big')}"
@@ -86,3 +89,24 @@ def test_a_file_that_names_its_kinds_and_readers_needs_no_options(world, make_ct
     assert [each.reason for each in told.unmatched] == ["kind-missing"]
     (entry,) = world.room.show_labels("reads")
     assert (entry.label.level, entry.label.by, entry.label.kind) == (Level.SERIES, "board", "consensus")
+
+
+def test_readers_are_compared_and_their_conflicts_listed(world, make_ct) -> None:
+    deliver(world, make_ct)
+    half = "16 16 0 128 128"
+    say(
+        world,
+        *((image(number), "nodule", value, "ann", "", "", "", "") for number, value in ((1, "yes"), (2, "no"))),
+        *((image(number), "nodule", value, "ben", "", "", "", "") for number, value in ((1, "yes"), (2, "yes"))),
+        (image(3), "lung", "present", "ann", "mask", half, "m", ""),
+        (image(3), "lung", "present", "ben", "mask", "16 16 64 128 64", "m", ""),
+    )
+    say(world, (image(1), "nodule", "no", "net", "", "", "", ""), kind="model")
+    among = world.room.labels_agreement("reads", "nodule", kinds=["radiologist"])
+    assert (among.kappa.method, among.kappa.observed, among.conflicts) == ("cohen", 0.5, 1)
+    assert world.room.labels_agreement("reads", "nodule").conflicts == 2
+    assert [each.target for each in world.room.labels_conflicts("reads", kinds=["radiologist"])] == [image(2)]
+    (overlap,) = world.room.labels_agreement("reads", "lung").masks
+    assert (overlap.series, overlap.mean) == (1, 0.5)
+    with pytest.raises(NotFound):
+        world.room.labels_agreement("reads", "effusion")

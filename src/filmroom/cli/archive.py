@@ -109,6 +109,32 @@ def diff_labels(
         session.answer(room.diff_labels(before, after))
 
 
+@labels.command("agreement")
+def labels_agreement(
+    context: typer.Context,
+    ref: Annotated[str, typer.Argument(metavar="SET[@V]")],
+    finding: Annotated[str, typer.Option(help="Which finding.")],
+    kind: Annotated[list[LabelKind] | None, typer.Option(help="Only readers of this kind.")] = None,
+) -> None:
+    """Show how far readers agree: kappa over what they say, Dice over the masks that they drew."""
+    session: Session = context.obj
+    with session.open() as room:
+        session.answer(room.labels_agreement(ref, finding, kinds=kind or ()))
+
+
+@labels.command("conflicts")
+def labels_conflicts(
+    context: typer.Context,
+    ref: Annotated[str, typer.Argument(metavar="SET[@V]")],
+    finding: Annotated[str | None, typer.Option(help="Only this finding.")] = None,
+    kind: Annotated[list[LabelKind] | None, typer.Option(help="Only readers of this kind.")] = None,
+) -> None:
+    """List what readers differ about."""
+    session: Session = context.obj
+    with session.open() as room:
+        session.answer(room.labels_conflicts(ref, finding=finding, kinds=kind or ()))
+
+
 def _as_bytes(rows: Rows, heads: Sequence[str], form: str) -> bytes:
     match form:
         case "csv":

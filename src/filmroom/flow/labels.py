@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from filmroom.canon import digest_of
-from filmroom.catalog import label_tables
+from filmroom.catalog import agreement, label_tables
 from filmroom.catalog import labels as ledgers
 from filmroom.catalog.matching import among
 from filmroom.dicom import regions
@@ -57,6 +57,17 @@ class LabelChange:
     by: str | None
     before: str | None
     after: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """How far readers agree about a finding; `kappa` is None when no item was read twice."""
+
+    finding: str
+    readers: tuple[agreement.Reader, ...]
+    conflicts: int
+    kappa: agreement.Kappa | None
+    masks: tuple[agreement.Overlap, ...]
 
 
 def import_labels(
@@ -118,6 +129,33 @@ def diff_labels(ports: Ports, before: str, after: str) -> list[LabelChange]:
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]
+
+
+def labels_agreement(ports: Ports, ref: str, finding: str, *, kinds: Sequence[LabelKind] = ()) -> Agreement:
+    """Return how far readers agree about a finding; of these kinds, or of all."""
+    ledger = _ledger(ports, ref)
+    found = {item: said for item, said in _readings(ledger, kinds).items() if item[2] == finding}
+    said = (entry.label for entry in ledgers.standing(ledger).values())
+    labels = [each for each in said if each.finding == finding and (not kinds or each.kind in kinds)]
+    if not labels:
+        raise NotFound("nobody says anything about this finding there", "see filmroom labels show")
+    with ports.catalog.read() as tx:
+        known = tx.instances.revisions([label.target for label in labels if label.region is not None])
+    return Agreement(
+        finding=finding,
+        readers=tuple(sorted({agreement.Reader(label.by, label.kind) for label in labels})),
+        kappa=agreement.kappa(found),
+        conflicts=len(agreement.conflicts(found)),
+        masks=tuple(agreement.overlaps(labels, {uid: each.series_uid for uid, each in known.items()})),
+    )
+
+
+def labels_conflicts(
+    ports: Ports, ref: str, *, finding: str | None = None, kinds: Sequence[LabelKind] = ()
+) -> list[agreement.Conflict]:
+    """Return what readers differ about, of one finding or of all."""
+    found = agreement.conflicts(_readings(_ledger(ports, ref), kinds))
+    return [each for each in found if finding in (None, each.finding)]
 
 
 def label_version(tx: Transaction, ref: str) -> Versioned:
@@ -238,6 +276,10 @@ def _said(ledger: Sequence[LabelEntry]) -> dict[_Key, tuple[str, Region | None, 
             label = entry.label
             said[level, target, finding, mark, by, kind] = (label.value or "", label.region, label.unit)
     return said
+
+
+def _readings(ledger: Sequence[LabelEntry], kinds: Sequence[LabelKind]) -> agreement.Readings:
+    return agreement.readings(entry for entry in ledger if not kinds or entry.label.kind in kinds)
 
 
 def _ledger(ports: Ports, ref: str) -> list[LabelEntry]:

@@ -484,6 +484,10 @@ class LabelKind(StrEnum):
     MODEL = "model"
 
 
+PRESENT = "present"
+"""The value of a finding that was seen; a mark with it counts as a label of its whole image."""
+
+
 class Shape(StrEnum):
     """What a region is made of; `dicom.regions` says how many points each takes."""
 
@@ -546,14 +550,15 @@ class Label:
 class LabelEntry:
     """A label at its position in the set's ledger, and the position that it supersedes, if any.
 
-    `at` is when it was written down, `said_at` when the source says that it was said; `source` is the file it was in.
+    `at` is when it was written down; `said_at` when it was said, in ISO 8601 as far as the source knows; `source` is the
+    file that it was in.
     """
 
     position: int
     label: Label
     at: datetime
     supersedes: int | None = None
-    said_at: datetime | None = None
+    said_at: str | None = None
     source: Digest | None = None
 
 
@@ -575,7 +580,7 @@ class Statement:
     unit: str | None = field(default=None, repr=False)
     meaning: str | None = field(default=None, repr=False)
     region: Region | None = None
-    said_at: datetime | None = None
+    said_at: str | None = None
     source: Digest | None = None
 
 

@@ -45,6 +45,7 @@ from filmroom.flow.labels import (
     Imported,
     LabelChange,
     LabelSet,
+    Where,
     diff_labels,
     import_labels,
     label_sets,
@@ -342,14 +343,24 @@ class Room:
         return filled(self._ports)
 
     def import_labels(
-        self, file: Path | str, *, name: str, kind: LabelKind | str | None = None, by: str | None = None
+        self,
+        file: Path | str | None = None,
+        *,
+        name: str,
+        kind: LabelKind | str | None = None,
+        by: str | None = None,
+        from_room: str | None = None,
     ) -> Imported:
         """Append the statements of a file to a set. Said again by the same reader, a statement adds nothing.
 
-        `kind` and `by` are for what the file does not say itself.
+        `kind` and `by` are for what the file does not say itself. Instead of a file, `from_room` is a condition of the
+        query language, for segmentations, structure sets and measurement reports that came to the room.
         """
+        if (file is None) == (from_room is None):
+            raise Invalid("labels come from a file or from the room", "give one of the two")
         said_how = None if kind is None else _one_of(LabelKind, kind)
-        return import_labels(self._ports, Path(file), name=name, kind=said_how, by=by)
+        origin = Where(from_room or "") if file is None else Path(file)
+        return import_labels(self._ports, origin, name=name, kind=said_how, by=by)
 
     def labels(self) -> list[LabelSet]:
         """List label sets with their newest versions."""

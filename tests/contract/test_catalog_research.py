@@ -214,7 +214,7 @@ def _entry(position: int, value: str = "yes", supersedes: int | None = None) -> 
 def _mark(position: int, value: str | None) -> LabelEntry:
     region = Region(mark="n1", shape=Shape.BOX, space=Space.PIXEL, frame=2, geometry="1 2.5 3 4")
     label = replace(_entry(1).label, value=value, unit="mm", meaning="Ø of a nodule", region=region)
-    return LabelEntry(position=position, label=label, at=NOW, said_at=LATER, source=_digest("file"))
+    return LabelEntry(position=position, label=label, at=NOW, said_at="2024-05-30T08:00:00", source=_digest("file"))
 
 
 def test_a_label_set_is_a_ledger_that_only_grows(catalog: SqlCatalog) -> None:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from filmroom.catalog.agreement import Method, Reader, Readings, conflicts, kappa, overlaps, readings
-from filmroom.catalog.labels import PRESENT, Ledger
+from filmroom.catalog.labels import Ledger
 from filmroom.dicom.regions import mask_region
-from filmroom.records import Label, LabelKind, Level, Region
+from filmroom.records import PRESENT, Label, LabelKind, Level, Region
 
 ANN, BEN = Reader("ann", LabelKind.RADIOLOGIST), Reader("ben", LabelKind.RADIOLOGIST)
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

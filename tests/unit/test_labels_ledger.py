@@ -6,9 +6,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from filmroom.catalog.labels import PRESENT, Ledger, labels_of, resolve
+from filmroom.catalog.labels import Ledger, labels_of, resolve
 from filmroom.dicom import regions
-from filmroom.records import Label, LabelEntry, LabelKind, Level, Shape
+from filmroom.records import PRESENT, Label, LabelEntry, LabelKind, Level, Shape
 
 MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
 STATEMENTS = st.lists(

@@ -69,7 +69,7 @@ def test_a_line_can_say_all_that_a_ledger_keeps() -> None:
     found = only(f"{','.join(columns)}\n{cells}\n")
     assert found.finding == "SCT:27925004" and found.meaning == "Nodule" and found.unit == "mm"
     assert (found.kind, found.by, found.confidence) == (LabelKind.CONSENSUS, "board", "0.8")
-    assert found.said_at == datetime(2026, 2, 3, 9, tzinfo=UTC)
+    assert found.said_at == "2026-02-03T10:00:00+01:00"
     assert found.region is not None
     assert (found.region.mark, found.region.shape, found.region.space) == ("n1", Shape.BOX, Space.PIXEL)
     assert (found.region.frame, found.region.geometry) == (3, "10 20.5 30 40")
@@ -124,7 +124,7 @@ def test_a_header_that_is_not_understood_is_refused_with_the_columns_that_are(he
         ("", "x,nodule,yes", "kind-missing"),
         (",kind", "x,nodule,yes,guess", "kind-unknown"),
         (",kind,said_at", "x,nodule,yes,model,yesterday", "time-wrong"),
-        (",kind,said_at", "x,nodule,yes,model,2026-02-03T10:00:00", "time-wrong"),
+        (",kind,said_at", "x,nodule,yes,model,2026-02-30", "time-wrong"),
         (",kind,withdrawn", "x,nodule,yes,model,perhaps", "not-a-code"),
         (",kind,unit", "x,nodule,5,model,square miles", "not-a-code"),
         (",kind,confidence", "x,nodule,5,model,very sure", "not-a-code"),

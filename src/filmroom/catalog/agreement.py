@@ -13,9 +13,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from filmroom.catalog.labels import PRESENT, standing
+from filmroom.catalog.labels import standing
 from filmroom.dicom.regions import mask_of
-from filmroom.records import Label, LabelEntry, LabelKind, Level, Shape
+from filmroom.records import PRESENT, Label, LabelEntry, LabelKind, Level, Shape
 
 
 @dataclass(frozen=True, slots=True, order=True)

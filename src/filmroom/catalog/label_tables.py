@@ -31,7 +31,7 @@ OPTIONAL = {
     "confidence": "how sure the reader is",
     "kind": "how the statement came about, where it is not `--kind`",
     "by": "who says so, where it is not `--by`",
-    "said_at": "when it was said, as in ISO 8601 with an offset",
+    "said_at": "when it was said, as in ISO 8601",
     "withdrawn": "`yes` when the reader takes the statement back",
     "shape": "point, box, line, contour, circle, ellipse or mask",
     "space": "pixel, or patient (mm); pixel when empty",
@@ -135,16 +135,13 @@ def _kind(row: Row) -> LabelKind | None:
         raise _Flawed("kind-unknown") from None
 
 
-def _moment(row: Row) -> datetime | None:
+def _moment(row: Row) -> str | None:
     if not row.get("said_at"):
         return None
     try:
-        moment = datetime.fromisoformat(row["said_at"])
+        return datetime.fromisoformat(row["said_at"]).isoformat()
     except ValueError:
         raise _Flawed("time-wrong") from None
-    if moment.tzinfo is None:
-        raise _Flawed("time-wrong")
-    return moment
 
 
 def _region(row: Row) -> Region | None:

@@ -11,10 +11,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from filmroom.ids import Digest
-from filmroom.records import Label, LabelEntry, LabelKind, Level, Statement
-
-PRESENT = "present"
-"""The value of a finding that was seen; a mark with it counts as a label of its whole image."""
+from filmroom.records import PRESENT, Label, LabelEntry, LabelKind, Level, Statement
 
 REASONS = {
     "target-missing": "no target is named",
@@ -25,16 +22,22 @@ REASONS = {
     "not-a-code": "a cell is no code: at most 64 letters, digits and _.+:/<>=-, so that it can hold no sentence",
     "kind-missing": "nothing says how the statement came about; `--kind` says it for all",
     "kind-unknown": "the kind is none of consensus, radiologist, report, code and model",
-    "time-wrong": "a time is not written as in ISO 8601 with an offset",
+    "time-wrong": "a time is not written as in ISO 8601",
     "nothing-to-withdraw": "the reader takes back what they did not say",
     "geometry-wrong": "the numbers do not make the shape, or the shape or space is not known",
     "beyond-image": "the region lies beyond the image, or the mask has another size",
     "cells-too-many": "the row has more cells than the header",
+    "unreadable": "the object cannot be read",
+    "no-measurements": "the report has no measurement group of TID 1500",
+    "no-source-image": "the object does not say which image of the archive it is about",
+    "not-aligned": "a segmentation's frame has other pixels than the image that it was made from",
+    "said-twice": "a group says the same of the same mark before",
 }
 """Why what a source says becomes no label, by code. A code never changes its meaning."""
 
 # Labels go with the images into the research zone: a code cannot carry a sentence about a patient.
 _CODE = re.compile(r"[-+<>=]{0,2}[A-Za-z0-9][A-Za-z0-9_.+:/<>=-]{0,61}\Z")
+_MARK = re.compile(r"[A-Za-z0-9._:-]{1,64}\Z")
 _UNIT = re.compile(r"[!-~]{1,64}\Z")
 _WORDS = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,64}\Z")
 
@@ -55,10 +58,13 @@ def problem(statement: Statement) -> str:
         return "value-missing"
     if statement.kind is None:
         return "kind-missing"
-    mark = statement.region.mark if statement.region else None
-    codes = (statement.finding, statement.value, statement.confidence, mark)
-    words = (statement.by, statement.meaning)
-    if not (_all(_CODE, codes) and _all(_WORDS, words) and _all(_UNIT, (statement.unit,))):
+    allowed = {
+        _CODE: (statement.finding, statement.value, statement.confidence),
+        _MARK: (statement.region.mark if statement.region else None,),
+        _UNIT: (statement.unit,),
+        _WORDS: (statement.by, statement.meaning),
+    }
+    if not all(text is None or pattern.match(text) for pattern, texts in allowed.items() for text in texts):
         return "not-a-code"
     return ""
 
@@ -92,7 +98,7 @@ class Ledger:
     def version(self) -> int:
         return self._position
 
-    def add(self, label: Label, at: datetime, *, said_at: datetime | None = None, source: Digest | None = None) -> bool:
+    def add(self, label: Label, at: datetime, *, said_at: str | None = None, source: Digest | None = None) -> bool:
         """Add what a reader says, unless they said so before. False for what they take back and never said."""
         before = self._standing.get(_speaker(label))
         if before is None and label.value is None:
@@ -147,7 +153,3 @@ def labels_of(names: Mapping[Level, str], resolved: Resolved) -> dict[str, str]:
 def _speaker(label: Label) -> Speaker:
     mark = label.region.mark if label.region else None
     return (label.level, label.target, label.finding, label.by, label.kind, mark)
-
-
-def _all(pattern: re.Pattern[str], texts: Iterable[str | None]) -> bool:
-    return all(text is None or pattern.match(text) for text in texts)

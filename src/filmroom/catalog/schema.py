@@ -259,7 +259,7 @@ label_entry = Table(
     Column("geometry", Words),
     Column("at", Moment, nullable=False),
     Column("supersedes", BigInteger),
-    Column("said_at", Moment),
+    Column("said_at", Words),
     Column("source", DigestText),
 )
 

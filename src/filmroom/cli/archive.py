@@ -70,15 +70,20 @@ def columns(context: typer.Context) -> None:
 @labels.command("import")
 def import_labels(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or Parquet.")],
     name: Annotated[str, typer.Option("--set", help="The label set.")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="CSV, Parquet, or DICOM SEG, RTSTRUCT or SR.")
+    ] = None,
     kind: Annotated[LabelKind | None, typer.Option(help="How the statements came about, if FILE is silent.")] = None,
     by: Annotated[str | None, typer.Option(help="Who says so, if FILE is silent; else you.")] = None,
+    from_room: Annotated[
+        str | None, typer.Option(metavar="WHERE", help="Take SEG, RTSTRUCT and SR objects that are in the room.")
+    ] = None,
 ) -> None:
     """Append statements to a label set."""
     session: Session = context.obj
     with session.open() as room:
-        session.answer(room.import_labels(file, name=name, kind=kind, by=by))
+        session.answer(room.import_labels(file, name=name, kind=kind, by=by, from_room=from_room))
 
 
 @labels.command("list")

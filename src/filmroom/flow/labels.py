@@ -11,9 +11,10 @@ from filmroom.canon import digest_of
 from filmroom.catalog import agreement, label_tables
 from filmroom.catalog import labels as ledgers
 from filmroom.catalog.matching import among
-from filmroom.dicom import regions
-from filmroom.errors import Invalid, NotFound
+from filmroom.dicom import annotations, parse, regions
+from filmroom.errors import Corrupt, Invalid, KeyGone, NotFound, Unreadable
 from filmroom.flow import evidence
+from filmroom.flow.retrieve import retrieve
 from filmroom.ids import Digest, Versioned, check_name
 from filmroom.ports import Ports, Transaction
 from filmroom.records import LabelEntry, LabelKind, Level, Region, Space, Statement, Unmatched
@@ -34,6 +35,13 @@ class Imported:
 class LabelSet:
     set: str
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Annotation objects that came to the room themselves: those that satisfy `where`. Needs the permission to retrieve."""
+
+    where: str = field(repr=False)
 
 
 class Change(StrEnum):
@@ -71,15 +79,18 @@ class Agreement:
 
 
 def import_labels(
-    ports: Ports, file: Path, *, name: str, kind: LabelKind | None = None, by: str | None = None
+    ports: Ports, origin: Path | Where, *, name: str, kind: LabelKind | None = None, by: str | None = None
 ) -> Imported:
-    """Append the statements of a file to a set. Said again by the same reader, a statement adds nothing."""
+    """Append the statements of a file, or of objects in the room, to a set.
+
+    Said again by the same reader, a statement adds nothing.
+    """
     permit = evidence.authorize(ports, "labels", {"kind": "label-set", "id": check_name(name)})
     said = [
         replace(each, kind=each.kind or kind, by=each.by or by or permit.actor.name)
         if isinstance(each, Statement)
         else each
-        for each in _read(file)
+        for each in (_read(origin) if isinstance(origin, Path) else _in_room(ports, origin.where, f"labels {name}"))
     ]
     with ports.catalog.write() as tx:
         ledger, now = ledgers.Ledger(_entries(tx, name)), ports.clock.now()
@@ -181,7 +192,26 @@ def _read(file: Path) -> Iterator[Statement | Unmatched]:
         yield replace(each, source=source) if isinstance(each, Statement) else each
 
 
+def _in_room(ports: Ports, where: str, to: str) -> Iterator[Statement | Unmatched]:
+    """Yield what annotation objects in the room say, which has to be retrieved. What cannot be read is told by its digest."""
+    with ports.catalog.read() as tx:
+        uids = [each.sop_uid for each in tx.instances.matching(where) if each.sop_class in annotations.SOP_CLASSES]
+    with retrieve(ports, Level.INSTANCE, uids, to=to) as retrieval:
+        for stored in retrieval.objects:
+            try:
+                said = annotations.statements(parse.read(retrieval.content(stored)))
+            except (Corrupt, KeyGone, NotFound, Unreadable):
+                yield Unmatched(str(stored.digest), "unreadable")
+                continue
+            retrieval.sent += 1
+            for each in said:
+                placed = replace(each, place=f"{stored.digest}, {each.place}")
+                yield replace(placed, source=stored.digest) if isinstance(placed, Statement) else placed
+
+
 def _statements(data: bytes) -> Sequence[Statement | Unmatched]:
+    if parse.is_dicom(data):
+        return annotations.statements(parse.read(data))
     if data.startswith(b"PAR1"):
         return label_tables.read_parquet(data)
     try:

@@ -19,11 +19,12 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 import filmroom
 from filmroom import errors
+from filmroom.catalog import quality
 from filmroom.cli.main import app
 from filmroom.cli.session import FAILED, INTERRUPTED, NOT_PERMITTED, UNAVAILABLE, USAGE, exit_code
 from filmroom.deid import profile as profiles
 from filmroom.deid.describe import in_words
-from filmroom.dicom.attributes import COLUMNS
+from filmroom.dicom.attributes import BY_NAME, COLUMNS
 from filmroom.dicom.required import EMPTY, MISSING
 from filmroom.ingest.accept import _WORDS as NOT_DICOM
 from filmroom.prepare.recipe import OPS, Op, Parameter
@@ -40,7 +41,7 @@ ONLY_IN_PYTHON = ("load",)
 
 GROUPS = {
     "The front door": "import serve batches quarantine incomplete",
-    "The catalog": "query retrieve columns labels",
+    "The catalog": "query quality retrieve columns labels",
     "The boundary": "project deidentify review reidentify countersign",
     "Datasets": "freeze snapshots show diff build verify reproduce",
     "Who may use them": "request approve deny grants revoke lease load model",
@@ -192,6 +193,50 @@ def columns() -> str:
         ]
         lines += _table(("column", "type", "unit", "what it is", "DICOM attribute"), rows)
     return _page(lines)
+
+
+# -- quality.md ----------------------------------------------------------------------------------------------------
+
+
+def quality_measures() -> str:
+    """What the quality report measures, of which columns, and between which bounds."""
+    asked = [(f"`{each.column}`", ", ".join(sorted(each.modalities)) or "all") for each in quality.ASKED.values()]
+    ranges = [
+        (f"`{name}`", *(f"{bound:g}" for bound in each.bounds or ()), BY_NAME[name].unit)
+        for name, each in quality.PLAUSIBLE.items()
+    ]
+    spelled = [(f"`{name}`", f"`{received}`") for name, received in quality.SPELLED.items()]
+    return _page(
+        [
+            "# Figures about quality",
+            "",
+            (
+                "What `filmroom quality` measures. [how-to/quality.md](how-to/quality.md) says how to read it. Something from a "
+                f"header is only told where it is a term of the tables or at least {quality.SMALLEST} patients have it in the "
+                f"same group; the rest is added up as `{quality.RARE}`."
+            ),
+            "",
+            *_table(("measure", "what is counted"), [(f"`{name}`", words) for name, words in quality.MEASURES.items()]),
+            "",
+            "## Completeness",
+            "",
+            "The columns, and the modalities that they are asked of.",
+            "",
+            *_table(("column", "modalities"), asked),
+            "",
+            "## Plausible ranges",
+            "",
+            "Both ends are included.",
+            "",
+            *_table(("column", "from", "to", "unit"), ranges),
+            "",
+            "## Words",
+            "",
+            "The columns of normalised words, and where the words as received stand.",
+            "",
+            *_table(("column", "as received"), spelled),
+        ]
+    )
 
 
 # -- recipes.md ----------------------------------------------------------------------------------------------------
@@ -567,6 +612,7 @@ def _check_all(what: str, told: AbstractSet[str], used: AbstractSet[str]) -> Non
 PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands,
     "columns.md": columns,
+    "quality.md": quality_measures,
     "recipes.md": recipes,
     "profiles.md": deidentification,
     "permissions.md": permissions,

@@ -17,12 +17,15 @@ from filmroom.ids import Digest, Versioned, Zone
 from filmroom.records import (
     Actor,
     Batch,
+    By,
     Case,
     CaseState,
+    Cell,
     Checkpoint,
     Completeness,
     Copy,
     CopyState,
+    Counted,
     Grant,
     ImageFile,
     Instance,
@@ -309,6 +312,44 @@ class Wholeness(Protocol):
         ...
 
 
+class Quality(Protocol):
+    """Counts over the whole catalog, in groups, and never a row. Without `by` there is one group, "".
+
+    With a project it is about what the project has a copy of, in whatever state.
+    """
+
+    def cells(
+        self,
+        level: Level,
+        *,
+        keys: Sequence[str] = (),
+        counted: Sequence[Counted] = (),
+        by: By | None = None,
+        project: str | None = None,
+    ) -> list[Cell]:
+        """Count series or instances, as `level` says, by group and by the values of `keys`; what is absent is "".
+
+        A series is of the delivery that brought its first instance.
+        """
+        ...
+
+    def received(self, by: By | None = None) -> list[Cell]:
+        """Count what was received by outcome and codes of reasons: `values` are the outcome and then the codes, sorted."""
+        ...
+
+    def copies(self, by: By | None = None, project: str | None = None) -> list[Cell]:
+        """Count outcomes of de-identification: `values` are project, state, and then the codes of reasons, sorted."""
+        ...
+
+    def labels(self, by: By | None = None) -> list[Cell]:
+        """Count what stands in each label set: `values` is its name, `things` its statements that are not superseded.
+
+        `counts` has the findings of a target about which two people differ, of all that somebody spoke of, and the
+        statements whose target is not in the catalog, of all. Only months can tell statements apart.
+        """
+        ...
+
+
 class Files(Protocol):
     """Image files, which are no DICOM objects. `Instances.query` finds them at the level `file`."""
 
@@ -521,6 +562,8 @@ class Transaction(Protocol):
     def instances(self) -> Instances: ...
     @property
     def wholeness(self) -> Wholeness: ...
+    @property
+    def quality(self) -> Quality: ...
     @property
     def files(self) -> Files: ...
     @property

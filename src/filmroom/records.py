@@ -400,6 +400,59 @@ class Column:
     dicom: str
 
 
+# -- quality -------------------------------------------------------------------------------------------------------
+
+
+class By(StrEnum):
+    """What figures about quality are told apart by: Institution Name, source of the delivery, month of receipt (UTC)."""
+
+    SITE = "site"
+    SOURCE = "source"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A numeric or text column to be counted, in what has one of `modalities`, or in everything when that is empty.
+
+    Without bounds: how many have a value, of all. With them: how many lie within, both ends included, of those that have one.
+    """
+
+    column: str
+    modalities: frozenset[str] = frozenset()
+    bounds: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What the catalog counts in one group, for one combination of values: so many things, of so many patients.
+
+    `counts` has (count, total) for each column that was asked for.
+    """
+
+    group: str
+    values: tuple[str, ...] = field(repr=False)
+    things: int
+    patients: int = 0
+    counts: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One line of the quality report: `count` of `total`, and the share that this is; None where it is no share.
+
+    `name` is a column, an outcome or a code, `value` what a header says where the measure is about that.
+    """
+
+    measure: str
+    name: str
+    value: str
+    group: str
+    count: int
+    total: int
+    share: float | None
+
+
 # -- the boundary --------------------------------------------------------------------------------------------------
 
 

@@ -51,6 +51,7 @@ VERBS = {
         _verb("quarantine", "steward", "clinical", "see, release or reject what was refused at the door"),
         _verb("incomplete", "steward", "", "see series that lack instances, or let one be used as it is"),
         _verb("query", "steward researcher", "", "find patients, studies, series or instances in the catalog"),
+        _verb("quality", "steward researcher auditor", "", "say how complete, consistent and plausible the catalog is"),
         _verb("retrieve", "steward", "clinical", "get objects out as they were received"),
         _verb("serve", "operator steward", "", "listen for other systems until stopped"),
         _verb("columns", "steward researcher auditor", "", "list the words a query can use"),

@@ -56,6 +56,7 @@ from filmroom.flow.labels import (
 from filmroom.flow.load import load
 from filmroom.flow.model import register_model
 from filmroom.flow.project import create_project
+from filmroom.flow.quality import Quality, quality
 from filmroom.flow.quarantine import cases, reject_case, release_case, show_case
 from filmroom.flow.query import Filled, Rows, columns, filled, query
 from filmroom.flow.readback import DAYS, RATE, Pace
@@ -79,6 +80,7 @@ from filmroom.loader.data import Data
 from filmroom.ports import Objects, Ports, Progress
 from filmroom.records import (
     Actor,
+    By,
     Case,
     CaseState,
     Column,
@@ -329,6 +331,10 @@ class Room:
     ) -> Rows:
         """Return a row for each entity of `level` with an instance that satisfies `where`; see docs/how-to/query.md."""
         return query(self._ports, where, level=_one_of(Level, level), select=select, order=order, limit=limit)
+
+    def quality(self, *, project: str | None = None, by: By | str | None = None) -> Quality:
+        """Return how complete, consistent and plausible the catalog is; see docs/how-to/quality.md. Raises NotFound."""
+        return quality(self._ports, project=project, by=_one_of(By, by) if by is not None else None)
 
     def retrieve(self, uids: Sequence[str], *, level: Level | str = Level.STUDY, to: str = "") -> Retrieval:
         """Choose the current instances of these studies, series or instances, for the peer named `to`. Raises Denied."""

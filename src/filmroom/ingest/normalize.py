@@ -59,6 +59,26 @@ def normalize(facts: Mapping[str, Value]) -> dict[str, Value]:
     return {name: value for name, value in found.items() if value not in (None, "")}
 
 
+def reading(column: str, received: str) -> str | None:
+    """Return what the tables read a received word as, for a column of normalised words and by itself.
+
+    None is for a word that no table knows, "" for one that says nothing, such as `unknown`.
+    """
+    tables = _tables()
+    match column:
+        case "modality":
+            term = _modality(received, "")
+            return term if term in tables.modalities else None
+        case "body_part":
+            return tables.regions.term(received) or ("" if tables.regions.says_nothing(received) else None)
+        case "laterality":
+            return tables.sides.whole(received) or None
+        case "manufacturer":
+            return tables.makers.start(received) or (None if _maker(received) else "")
+        case _:
+            raise KeyError(column)
+
+
 # -- one thing at a time -------------------------------------------------------------------------------------------
 
 
@@ -237,10 +257,13 @@ class _Regions:
 
     def term(self, examined: str) -> str:
         """Return what a value of Body Part Examined means, or ""."""
-        if self._nothing.whole(examined):
+        if self.says_nothing(examined):
             return ""
         squeezed = "".join(_tokens(examined)).upper()
         return squeezed if squeezed in self._terms else self.hint(examined)
+
+    def says_nothing(self, examined: str) -> bool:
+        return bool(self._nothing.whole(examined))
 
     def hint(self, description: str) -> str:
         """Return the one part that a text speaks of, or ""."""

@@ -8,6 +8,7 @@ from filmroom.adapters.sql.files import SqlFiles
 from filmroom.adapters.sql.front_door import SqlBatches, SqlCases, SqlDataKeys
 from filmroom.adapters.sql.instances import SqlInstances
 from filmroom.adapters.sql.log import SqlLog
+from filmroom.adapters.sql.quality import SqlQuality
 from filmroom.adapters.sql.research import SqlCopies, SqlLabels, SqlProjects
 from filmroom.adapters.sql.snapshots import SqlModels, SqlShardsets, SqlSnapshots
 from filmroom.adapters.sql.wholeness import SqlWholeness
@@ -22,6 +23,7 @@ class SqlTransaction:
         self.cases = SqlCases(connection)
         self.instances = SqlInstances(connection)
         self.wholeness = SqlWholeness(connection)
+        self.quality = SqlQuality(connection)
         self.files = SqlFiles(connection)
         self.custody = SqlCustody(connection)
         self.projects = SqlProjects(connection)

@@ -1,0 +1,48 @@
+"""quality: how complete, consistent and plausible the catalog is."""
+
+from typing import Annotated
+
+import typer
+
+from filmroom.canon import Json
+from filmroom.catalog.quality import MEASURES
+from filmroom.cli.session import Session, show
+from filmroom.flow.quality import Quality
+from filmroom.records import By, Figure
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("quality")(quality)
+
+
+def quality(
+    context: typer.Context,
+    project: Annotated[str | None, typer.Option(help="Only what this project has copies of.")] = None,
+    by: Annotated[By | None, typer.Option(help="Tell apart by site, source, or month of receipt.")] = None,
+) -> None:
+    """Say how complete, consistent and plausible the catalog is."""
+    session: Session = context.obj
+    with session.open() as room:
+        found = room.quality(project=project, by=by)
+    session.answer(found, lambda: _print(found))
+
+
+def _print(found: Quality) -> None:
+    """Print a table a measure."""
+    for measure, words in MEASURES.items():
+        rows: list[Json] = [_row(each, found.by) for each in found.figures if each.measure == measure]
+        if rows:
+            typer.echo(f"{measure}: {words}")
+            show(rows)
+            typer.echo()
+
+
+def _row(figure: Figure, by: By | None) -> dict[str, Json]:
+    return {
+        "name": figure.name,
+        "value": figure.value,
+        **({} if by is None else {str(by): figure.group}),
+        "count": figure.count,
+        "total": figure.total,
+        "share": "" if figure.share is None else f"{figure.share:.1%}",
+    }

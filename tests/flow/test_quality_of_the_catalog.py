@@ -1,0 +1,84 @@
+"""How good the data is: figures, and what follows from them."""
+
+from dataclasses import replace
+
+import pytest
+
+from filmroom.errors import Denied, NotFound
+from filmroom.govern.policy import Policies
+from filmroom.verbs import Role
+from filmroom.wiring import Room
+
+
+@pytest.fixture
+def mixed(world, make_ct):
+    """Two months of deliveries: six patients of one site, then one whose header has typing errors."""
+    for number in range(6):
+        world.deliver(f"march/{number}", make_ct(f"P{number}", InstitutionName="North", ManufacturerModelName="M1"))
+    world.room.receive([world.inbox / "march"], source="ct-1")
+    world.clock.pass_by(days=31)
+    odd = {
+        "BodyPartExamined": "DOE JANE",
+        "Manufacturer": "Doe^Jane",
+        "ProtocolName": "Doe^Jane",
+        "SliceThickness": 2000,
+    }
+    world.deliver("april/odd", make_ct("P9", InstitutionName="Dr. Doe", StationName="Doe", **odd))
+    world.deliver("april/again", make_ct("P0", InstitutionName="North", ManufacturerModelName="M1"))
+    world.deliver("april/cut", make_ct("P8")[:-20])
+    world.room.receive([world.inbox / "april"], source="ct-2")
+    return world
+
+
+def _figures(found, measure):
+    return {
+        (each.name, each.value, each.group): (each.count, each.total)
+        for each in found.figures
+        if each.measure == measure
+    }
+
+
+def _holding(role):
+    return Policies.shipped(lambda actor: frozenset({role}))
+
+
+def test_a_report_says_what_is_missing_odd_and_unknown_and_names_nobody(mixed):
+    found = mixed.room.quality()
+    assert _figures(found, "completeness")["body_part", "", ""] == (6, 7)
+    assert ("field_strength_t", "", "") not in _figures(found, "completeness")
+    assert _figures(found, "plausible")["slice_thickness_mm", "", ""] == (6, 7)
+    assert _figures(found, "plausible")["slice_thickness_mm", "(rare)", ""] == (0, 1)
+    assert _figures(found, "understood")["body_part", "", ""] == (6, 7)
+    assert _figures(found, "scanner")["CT", "Maker M1", ""] == (6, 7)
+    assert _figures(found, "received")["duplicate", "", ""] == (1, 9)
+    assert _figures(found, "received")["quarantined", "", ""] == (1, 9)
+    assert _figures(found, "reason")["truncated", "", ""] == (1, 9)
+    by_site = mixed.room.quality(by="site")
+    assert _figures(by_site, "completeness")["body_part", "", "(rare)"] == (0, 1)
+    for each in (found, by_site, mixed.room.quality(by="source"), mixed.room.quality(by="month")):
+        assert "doe" not in repr(each).lower()
+
+
+def test_drift_shows_by_the_month_of_receipt(mixed):
+    found = _figures(mixed.room.quality(by="month"), "plausible")
+    assert found["slice_thickness_mm", "", "2026-03"] == (6, 6)
+    assert found["slice_thickness_mm", "", "2026-04"] == (0, 1)
+
+
+def test_a_project_sees_its_own_and_an_auditor_may_look(mixed):
+    room = mixed.room
+    room.project("lung", purpose="nodules")
+    room.deidentify("lung", where="institution = 'North'")
+    found = room.quality(project="lung")
+    assert _figures(found, "completeness")["body_part", "", ""] == (6, 6)
+    assert _figures(found, "copies") == {("clean", "lung", ""): (6, 6)}
+    assert not _figures(found, "received")
+    with pytest.raises(NotFound):
+        room.quality(project="brain")
+    for role, may in ((Role.AUDITOR, True), (Role.UPLOADER, False)):
+        somebody = Room(replace(mixed.ports, authorizer=_holding(role)))
+        if may:
+            assert somebody.quality().figures
+        else:
+            with pytest.raises(Denied):
+                somebody.quality()

@@ -97,7 +97,15 @@ def test_every_command_answers_people_too(filmroom, planted) -> None:
     filmroom("import", planted, "--source", "ct-1")
     for command in (["batches"], ["quarantine", "list"], ["columns"], ["query"], ["labels", "list"], ["snapshots"]):
         assert filmroom(*command).stdout.strip()
-    for command in (["review", "list"], ["grants"], ["audit", "show"], ["doctor"], ["version"], ["--help"]):
+    for command in (
+        ["review", "list"],
+        ["grants"],
+        ["audit", "show"],
+        ["doctor"],
+        ["quality"],
+        ["version"],
+        ["--help"],
+    ):
         assert filmroom(*command).stdout.strip()
 
 
@@ -110,6 +118,10 @@ def test_rows_leave_as_csv_and_parquet(filmroom, planted, tmp_path) -> None:
     from pyarrow import parquet
 
     assert parquet.read_table(out).num_rows == 10
+    page = tmp_path / "quality.html"
+    written = filmroom("quality", "--by", "month", "--out", out, "--html", page, "--json").json
+    assert written["figures"] == parquet.read_table(out).num_rows > 20
+    assert "<svg" in page.read_text() and "Qvistgaard" not in page.read_text()
 
 
 def test_errors_are_one_line_with_a_code_and_a_next_step(filmroom, tmp_path) -> None:

@@ -1,9 +1,13 @@
 """How good the data is: figures, and what follows from them."""
 
+import base64
+import hashlib
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import pytest
 
+from filmroom.cli.quality_page import page
 from filmroom.errors import Denied, NotFound
 from filmroom.govern.policy import Policies
 from filmroom.verbs import Role
@@ -63,6 +67,27 @@ def test_drift_shows_by_the_month_of_receipt(mixed):
     found = _figures(mixed.room.quality(by="month"), "plausible")
     assert found["slice_thickness_mm", "", "2026-03"] == (6, 6)
     assert found["slice_thickness_mm", "", "2026-04"] == (0, 1)
+
+
+def test_the_page_is_whole_in_itself_and_says_in_numbers_what_it_draws(mixed):
+    text = page(mixed.room.quality(by="site"), mixed.room.quality(by="month"))
+    root = ElementTree.fromstring(text)
+    tags = {each.tag.rpartition("}")[2] for each in root.iter()}
+    assert {"table", "svg", "rect", "polyline", "circle"} <= tags and not tags & {
+        "script",
+        "link",
+        "img",
+        "iframe",
+        "a",
+    }
+    assert not {name for each in root.iter() for name in each.attrib} & {"src", "href", "style", "onload"}
+    style = root.findtext("head/style", "")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policies = [each.attrib["content"] for each in root.iter("meta") if "http-equiv" in each.attrib]
+    assert policies == [f"default-src 'none'; style-src 'sha256-{digest}'"]
+    titles = [each.text for each in root.iter("{http://www.w3.org/2000/svg}title")]
+    assert "2026-03 100.0%, 2026-04 0.0%" in titles
+    assert "doe" not in text.lower()
 
 
 def test_a_project_sees_its_own_and_an_auditor_may_look(mixed):

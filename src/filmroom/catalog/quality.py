@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from filmroom.dicom.attributes import COLUMNS
-from filmroom.records import Cell, Counted, Figure, Level
+from filmroom.records import Cell, ColumnType, Counted, Figure, Level
 
 SMALLEST = 5
 """How many patients must have a value before the report repeats it. Counts of images and series are never rounded."""
@@ -34,9 +34,16 @@ MEASURES: Mapping[str, str] = {
 }
 """Every measure, and what is counted of what."""
 
-_NO_PICTURE = frozenset("SR KO PR DOC PLAN REG SEG RTSTRUCT RTPLAN RTRECORD AU ECG HD EPS SMR STAIN FID M3D".split())
+FIGURE: Sequence[tuple[str, ColumnType]] = (
+    *((name, ColumnType.TEXT) for name in ("measure", "name", "value", "group")),
+    *((name, ColumnType.INTEGER) for name in ("count", "total")),
+    ("share", ColumnType.REAL),
+)
+"""The columns of the report as a table."""
+
 _XRAY = frozenset("CT CR DX MG XA RF PX IO".split())
 _SLICES = frozenset("CT MR PT".split())
+_IMAGES = _XRAY | _SLICES | frozenset("ES GM IVOCT IVUS NM OCT OP OPT OT SM TG US XC".split())
 _APPLIES: Mapping[str, frozenset[str]] = {
     "kvp_kv": _XRAY,
     "exposure_mas": _XRAY,
@@ -49,6 +56,7 @@ _APPLIES: Mapping[str, frozenset[str]] = {
     "spacing_between_slices_mm": frozenset({"MR"}),
     "view": frozenset("CR DX MG".split()),
     "image_laterality": frozenset({"MG"}),
+    **dict.fromkeys("body_part image_type rows columns bits_stored photometric".split(), _IMAGES),
     **dict.fromkeys(
         "field_strength_t repetition_time_ms echo_time_ms flip_angle_deg sequence".split(), frozenset({"MR"})
     ),
@@ -57,7 +65,7 @@ _APPLIES: Mapping[str, frozenset[str]] = {
 
 _NOT_ASKED = frozenset(
     """patient_id issuer subject study_uid study_start_utc study_announced series_uid modality_received body_part_code
-    body_part_from body_part_examined anatomic_region laterality_received manufacturer_received exposure_uas
+    body_part_from body_part_examined anatomic_region laterality laterality_received manufacturer_received exposure_uas
     field_strength_received series_announced completeness sop_uid sop_class transfer_syntax image_laterality_received
     view_position view_code frames normalization digest pixel_digest damage size_bytes findings contrast_agent""".split()
 )

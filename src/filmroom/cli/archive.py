@@ -11,11 +11,12 @@ from typing import Annotated
 import typer
 
 from filmroom.canon import plain
+from filmroom.catalog import parquet
 from filmroom.cli.session import Session
 from filmroom.dicom.attributes import BY_NAME, columns_of
 from filmroom.errors import Invalid
 from filmroom.flow.query import Rows
-from filmroom.records import ColumnType, LabelKind, Level
+from filmroom.records import LabelKind, Level
 
 labels = typer.Typer(help="Statements about images, in append-only sets.", no_args_is_help=True)
 
@@ -145,7 +146,7 @@ def _as_bytes(rows: Rows, heads: Sequence[str], form: str) -> bytes:
         case "csv":
             return _csv(rows, heads).encode()
         case "parquet":
-            return _parquet(rows, heads)
+            return parquet.encode([(name, BY_NAME[name].type) for name in heads], rows.rows)
         case _:
             return (json.dumps(plain(rows), ensure_ascii=False, indent=2) + "\n").encode()
 
@@ -156,15 +157,3 @@ def _csv(rows: Rows, heads: Sequence[str]) -> str:
     writer.writeheader()
     writer.writerows(rows.rows)
     return text.getvalue()
-
-
-def _parquet(rows: Rows, heads: Sequence[str]) -> bytes:
-    """Return a Parquet file whose column types are the catalog's, whether or not a column has values."""
-    import pyarrow
-    from pyarrow import parquet
-
-    types = {ColumnType.INTEGER: pyarrow.int64(), ColumnType.REAL: pyarrow.float64()}
-    fields = [(name, types.get(BY_NAME[name].type, pyarrow.string())) for name in heads]
-    stream = io.BytesIO()
-    parquet.write_table(pyarrow.Table.from_pylist(list(rows.rows), schema=pyarrow.schema(fields)), stream)
-    return stream.getvalue()

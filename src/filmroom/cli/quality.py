@@ -1,11 +1,14 @@
 """quality: how complete, consistent and plausible the catalog is."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from filmroom.canon import Json
-from filmroom.catalog.quality import MEASURES
+from filmroom.catalog import parquet
+from filmroom.catalog.quality import FIGURE, MEASURES
+from filmroom.cli.quality_page import page
 from filmroom.cli.session import Session, show
 from filmroom.flow.quality import Quality
 from filmroom.records import By, Figure
@@ -19,12 +22,24 @@ def quality(
     context: typer.Context,
     project: Annotated[str | None, typer.Option(help="Only what this project has copies of.")] = None,
     by: Annotated[By | None, typer.Option(help="Tell apart by site, source, or month of receipt.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the figures to a Parquet file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with plots, and with the figures over time.")] = None,
 ) -> None:
     """Say how complete, consistent and plausible the catalog is."""
     session: Session = context.obj
     with session.open() as room:
         found = room.quality(project=project, by=by)
-    session.answer(found, lambda: _print(found))
+        if html is not None:
+            monthly = found if by is By.MONTH else room.quality(project=project, by=By.MONTH)
+            html.write_text(page(found, monthly), "utf-8")
+    if out is not None:
+        rows = [{each: getattr(figure, each) for each, _ in FIGURE} for figure in found.figures]
+        out.write_bytes(parquet.encode(FIGURE, rows))
+    written = [str(path) for path in (out, html) if path is not None]
+    if written:
+        session.answer({"figures": len(found.figures), "written": written})
+    else:
+        session.answer(found, lambda: _print(found))
 
 
 def _print(found: Quality) -> None:

@@ -43,7 +43,7 @@ GROUPS = {
     "The front door": "import serve batches quarantine incomplete",
     "The catalog": "query quality retrieve columns labels",
     "The boundary": "project deidentify review reidentify countersign",
-    "Datasets": "freeze snapshots show diff build verify reproduce",
+    "Datasets": "cohort freeze snapshots show diff build verify reproduce",
     "Who may use them": "request approve deny grants revoke lease load model",
     "Evidence": "trace audit doctor",
 }

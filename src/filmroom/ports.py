@@ -18,10 +18,12 @@ from filmroom.records import (
     Actor,
     Batch,
     By,
+    Candidate,
     Case,
     CaseState,
     Cell,
     Checkpoint,
+    Cohort,
     Completeness,
     Copy,
     CopyState,
@@ -263,6 +265,23 @@ class Instances(Protocol):
         """Yield the current instances that satisfy `where`, by patient, study, series and SOP Instance UID."""
         ...
 
+    def candidates(
+        self,
+        where: str,
+        exclude: Sequence[str],
+        *,
+        project: str,
+        profile: Digest,
+        verifier: str,
+        columns: Sequence[str] = (),
+    ) -> Iterator[Candidate]:
+        """Yield the current instances that satisfy `where`, in no order, with the project's copy under this profile.
+
+        `exclude` are conditions, of which each instance is told the first that it satisfies; `columns` are the columns of
+        its `values`.
+        """
+        ...
+
     def find(self, level: Level, name: str) -> list[StoredInstance]:
         """Return the current instances of a patient (Patient ID or subject), study, series or SOP Instance UID."""
         ...
@@ -406,6 +425,10 @@ class Copies(Protocol):
         """Return what came of these sources under this profile by this verifier, in their order."""
         ...
 
+    def some(self, copies: Sequence[int]) -> Iterator[Copy]:
+        """Yield the copies that have one of these ids, in no order."""
+        ...
+
     def all(self, *, project: str | None = None, state: CopyState | None = None) -> list[Copy]: ...
 
     def by_digest(self, digests: Sequence[Digest]) -> list[Copy]:
@@ -433,6 +456,18 @@ class Labels(Protocol):
         ...
 
 
+class Cohorts(Protocol):
+    def add(self, cohort: Cohort) -> None:
+        """Keep a definition. Raises Refused for a version that is there."""
+        ...
+
+    def get(self, ref: Versioned) -> Cohort: ...
+
+    def latest(self, name: str) -> Cohort | None: ...
+
+    def all(self) -> list[Cohort]: ...
+
+
 class Snapshots(Protocol):
     def add(self, snapshot: Snapshot, members: Sequence[Member]) -> None: ...
 
@@ -443,6 +478,14 @@ class Snapshots(Protocol):
     def all(self) -> list[Snapshot]: ...
 
     def members(self, ref: Versioned) -> list[Member]: ...
+
+    def parts(self, project: str) -> list[tuple[Versioned, str, str]]:
+        """Return (snapshot, part, pseudonym) for each patient of each of the project's snapshots, oldest version first."""
+        ...
+
+    def patients(self, ref: Versioned, part: str | None = None) -> set[str]:
+        """Return the subjects of the clinical zone whose images are in a snapshot, or in one part of it."""
+        ...
 
     def containing(self, copies: Sequence[Digest]) -> list[Versioned]: ...
 
@@ -574,6 +617,8 @@ class Transaction(Protocol):
     def copies(self) -> Copies: ...
     @property
     def labels(self) -> Labels: ...
+    @property
+    def cohorts(self) -> Cohorts: ...
     @property
     def snapshots(self) -> Snapshots: ...
     @property

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from filmroom.ids import Digest, Versioned
 
@@ -645,6 +645,67 @@ class Unmatched:
     reason: str
 
 
+# -- cohorts -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """Who is left out, as a condition, and why, in words that everybody may read who sees the snapshot."""
+
+    reason: str
+    where: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criteria:
+    """Which of a project's instances belong to a cohort: the condition first, then what leaves it again, in order.
+
+    `require` are labels that must be there, as SET[@V].FINDING[:KIND]; `not_in` are snapshots of which no patient may be,
+    as NAME@V[:PART]; `labels` are sets that a snapshot takes along.
+    """
+
+    project: str
+    where: str = field(default="", repr=False)
+    exclude: tuple[Exclusion, ...] = ()
+    require: tuple[str, ...] = ()
+    not_in: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cohort:
+    """A named, versioned definition. `digest` is that of the criteria's canonical JSON."""
+
+    ref: Versioned
+    digest: Digest
+    criteria: Criteria
+    defined_at: datetime
+    defined_by: str
+
+
+class Candidate(NamedTuple):
+    """A current instance that satisfies a cohort's condition, and what came of it in the project, if anything did.
+
+    `patient`, `study` and `series` are the catalog's own keys, `exclusion` the place of the first exclusion that it
+    satisfies; `copy`, `state` and `pseudonym` are of the project's copy. A tuple, for there are hundreds of thousands.
+    """
+
+    patient: int
+    study: int
+    series: int
+    subject: str
+    study_uid: str
+    series_uid: str
+    sop_uid: str
+    pixel_digest: str | None
+    damage: str | None
+    exclusion: int | None
+    copy: int | None
+    state: str | None
+    pseudonym: str | None
+    values: tuple[Value, ...]
+
+
 # -- snapshots -----------------------------------------------------------------------------------------------------
 
 
@@ -694,6 +755,7 @@ class Snapshot:
     studies: int
     patients: int
     splits: Mapping[str, int]
+    cohort: Versioned | None = None
     label_sets: tuple[str, ...]
     frozen_at: datetime
     frozen_by: str

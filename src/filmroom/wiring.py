@@ -35,6 +35,7 @@ from filmroom.errors import Invalid, Unavailable
 from filmroom.flow.audit import LogEntry, Proof, prove_audit, show_audit, verify_audit
 from filmroom.flow.batches import BatchLedger, BatchSummary, batches, show_batch
 from filmroom.flow.build import Built, build
+from filmroom.flow.cohort import cohort_flow, cohorts, define_cohort, show_cohort
 from filmroom.flow.deidentify import Run, deidentify
 from filmroom.flow.doctor import Diagnosis, doctor
 from filmroom.flow.evidence import publish
@@ -83,8 +84,10 @@ from filmroom.records import (
     By,
     Case,
     CaseState,
+    Cohort,
     Column,
     Copy,
+    Criteria,
     Grant,
     LabelEntry,
     LabelKind,
@@ -98,6 +101,7 @@ from filmroom.records import (
     Snapshot,
 )
 from filmroom.settings import ROOM_FILE, Environment, RoomFile, user
+from filmroom.snapshot.cohort import Flow
 from filmroom.snapshot.diff import Difference
 
 PACKAGES = ("filmroom", "pydicom", "numpy", "imagecodecs", "SimpleITK", "cryptography")
@@ -443,11 +447,40 @@ class Room:
 
     # -- datasets --------------------------------------------------------------------------------------------
 
+    def cohort(self, name: str, criteria: Criteria) -> Cohort:
+        """Keep a definition as the name's next version; the same as the newest is no new one. Raises Invalid or NotFound."""
+        return define_cohort(self._ports, name, criteria)
+
+    def cohorts(self) -> list[Cohort]:
+        """List every version of every cohort."""
+        return cohorts(self._ports)
+
+    def show_cohort(self, ref: str) -> Cohort:
+        """Return NAME@V, or the newest version of NAME. Raises NotFound."""
+        return show_cohort(self._ports, ref)
+
+    def cohort_flow(self, ref: str) -> Flow:
+        """Return who would drop out of NAME[@V], and why, if it was frozen now. Raises NotFound."""
+        return cohort_flow(self._ports, ref)
+
     def freeze(
-        self, name: str, *, project: str, where: str = "", labels: Sequence[str] = (), split: str = "", seed: int = 0
+        self,
+        name: str = "",
+        *,
+        project: str = "",
+        where: str = "",
+        cohort: str = "",
+        labels: Sequence[str] = (),
+        split: str = "",
+        seed: int = 0,
     ) -> Frozen:
-        """Freeze the project's clean copies of what satisfies `where`. Raises Refused when there are none."""
-        return freeze(self._ports, name, project=project, where=where, labels=labels, split=split, seed=seed)
+        """Freeze the project's clean copies of what satisfies `where`, or of a cohort, by whose name it is called if by none.
+
+        Raises Refused when there are none.
+        """
+        return freeze(
+            self._ports, name, project=project, where=where, cohort=cohort, labels=labels, split=split, seed=seed
+        )
 
     def snapshots(self) -> list[Snapshot]:
         """List the snapshots, oldest first."""

@@ -6,14 +6,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from filmroom.adapters.sql.engine import SqlCatalog
-from filmroom.errors import NotFound, Refused
+from filmroom.errors import Invalid, NotFound, Refused
 from filmroom.ids import Digest, Versioned
 from filmroom.records import (
     Actor,
     Batch,
+    Candidate,
+    Cohort,
     Copy,
     CopyState,
     Coverage,
+    Criteria,
+    Exclusion,
     Finding,
     Grant,
     Instance,
@@ -279,6 +283,51 @@ def test_a_snapshot_keeps_its_members_in_order(room: SqlCatalog) -> None:
         for missing in (tx.snapshots.get, tx.snapshots.members):
             with pytest.raises(NotFound):
                 missing(Versioned("chest", 3))
+
+
+def test_a_cohort_is_only_written_at_its_end(room: SqlCatalog) -> None:
+    criteria = Criteria(project="lung", where="rows = 1", exclude=(Exclusion("x", "rows = 2"),), not_in=("a@1:test",))
+    first, second = (
+        Cohort(ref=Versioned("c", version), digest=_digest("c"), criteria=criteria, defined_at=NOW, defined_by="ann")
+        for version in (1, 2)
+    )
+    with room.write() as tx:
+        tx.cohorts.add(first)
+        tx.cohorts.add(second)
+        assert (tx.cohorts.get(first.ref), tx.cohorts.latest("c"), tx.cohorts.all()) == (first, second, [first, second])
+        assert tx.cohorts.latest("d") is None
+        with pytest.raises(NotFound):
+            tx.cohorts.get(Versioned("c", 3))
+        with pytest.raises(Refused):
+            tx.cohorts.add(second)
+
+
+def test_candidates_tell_the_first_exclusion_and_what_the_project_made_of_them(room: SqlCatalog) -> None:
+    def candidates(where: str, *exclude: str, columns: tuple[str, ...] = ()) -> dict[str, Candidate]:
+        asked = tx.instances.candidates(where, exclude, project="lung", profile=PROFILE, verifier="v1", columns=columns)
+        return {each.sop_uid: each for each in asked}
+
+    with room.write() as tx:
+        tx.copies.put([_clean(0), _refused(1), _clean(2, "brain")])
+        found = candidates("sop_uid <> '1.1.3'", "sop_uid = '1.1.2'", "sop_uid IN ('1.1.2', '1.1.1')")
+        assert {uid: each.exclusion for uid, each in found.items()} == {"1.1.0": None, "1.1.1": 1, "1.1.2": 0}
+        assert {uid: each.state for uid, each in found.items()} == {"1.1.0": "clean", "1.1.1": "refused", "1.1.2": None}
+        first = found["1.1.0"]
+        assert [copy.source for copy in tx.copies.some([first.copy or 0])] == [SOURCES[0]]
+        assert (first.subject, first.pseudonym, first.pixel_digest, first.values) == ("p1", "pseudonym", None, ())
+        assert candidates("sop_uid = '1.1.3'", columns=("size_bytes", "subject"))["1.1.3"].values == (1, "p1")
+        with pytest.raises(Invalid, match="did you mean modality"):
+            candidates("", columns=("modalty",))
+
+
+def test_the_parts_of_a_project_s_snapshots_and_the_patients_in_them(room: SqlCatalog) -> None:
+    with room.write() as tx:
+        tx.copies.put([_clean(0)])
+        tx.snapshots.add(_snapshot(REF), _members("lung copy 0", "gone"))
+        assert tx.snapshots.parts("lung") == [(REF, "train", "s")]
+        assert tx.snapshots.parts("brain") == []
+        assert tx.snapshots.patients(REF) == tx.snapshots.patients(REF, "train") == {"p1"}
+        assert tx.snapshots.patients(REF, "test") == set()
 
 
 def test_a_version_of_a_snapshot_is_never_given_twice(room: SqlCatalog) -> None:

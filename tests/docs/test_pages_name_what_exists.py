@@ -67,7 +67,7 @@ def test_the_guides_do_show_commands(commands_of: Callable[[Path], list[tuple[st
     assert len([line for page in GUIDES for line in commands_of(page)]) > 50
 
 
-@pytest.mark.parametrize("line", ["filmroom frieze lung", "filmroom query --colour red", "filmroom freeze lung"])
+@pytest.mark.parametrize("line", ["filmroom frieze lung", "filmroom query --colour red", "filmroom build lung@1"])
 def test_a_command_line_that_is_wrong_is_noticed(line: str, refusal: Callable[[str], str]) -> None:
     assert refusal(line)
 

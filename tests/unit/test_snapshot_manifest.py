@@ -17,6 +17,7 @@ from filmroom.errors import Corrupt
 from filmroom.ids import Digest, Versioned
 from filmroom.records import Row
 from filmroom.snapshot import manifest
+from filmroom.snapshot.cohort import Counts, Flow
 from filmroom.snapshot.manifest import Circumstances, Definition
 from filmroom.snapshot.split import parse_split
 
@@ -44,6 +45,8 @@ ROWS = st.lists(
 DEFINITION = Definition(
     project="lung",
     where=Digest.of(b"modality = 'CT'"),
+    cohort=Versioned("nodules", 1),
+    criteria=Digest.of(b"criteria"),
     label_sets=(Versioned("nodules", 5),),
     split=parse_split("train=0.5,test=0.5", 0),
     profile=Digest.of(b"profile"),
@@ -55,6 +58,7 @@ CIRCUMSTANCES = Circumstances(
     frozen_at=datetime(2026, 3, 1, tzinfo=UTC),
     frozen_by="sam",
     parent=None,
+    flow=Flow(start=Counts(patients=1, studies=1, series=1, instances=1), steps=(), parts={}),
 )
 
 
@@ -155,6 +159,8 @@ def test_a_part_without_anybody_is_counted_as_empty() -> None:
     [
         {"project": "heart"},
         {"where": ""},
+        {"cohort": Versioned("nodules", 2)},
+        {"criteria": Digest.of(b"other criteria")},
         {"label_sets": (Versioned("nodules", 6),)},
         {"split": parse_split("train=0.5,test=0.5", 1)},
         {"split": parse_split("train=0.4,test=0.6", 0)},

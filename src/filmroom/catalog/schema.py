@@ -264,7 +264,20 @@ label_entry = Table(
 )
 
 
-# -- snapshots, shards, models -------------------------------------------------------------------------------------
+# -- cohorts, snapshots, shards, models ----------------------------------------------------------------------------
+
+cohort = Table(
+    "cohort",
+    metadata,
+    _key(),
+    Column("name", Words, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("digest", DigestText, nullable=False),
+    Column("criteria", Document, nullable=False),
+    Column("defined_at", Moment, nullable=False),
+    Column("defined_by", Words, nullable=False),
+    UniqueConstraint("name", "version"),
+)
 
 snapshot = Table(
     "snapshot",
@@ -282,6 +295,7 @@ snapshot = Table(
     Column("studies", BigInteger, nullable=False),
     Column("patients", BigInteger, nullable=False),
     Column("splits", Document, nullable=False),
+    Column("cohort", VersionedText),
     Column("label_sets", Document, nullable=False),
     Column("frozen_at", Moment, nullable=False),
     Column("frozen_by", Words, nullable=False),
@@ -297,6 +311,7 @@ snapshot_member = Table(
     Column("subject", Words, nullable=False),
     Column("split", Words, nullable=False),
 )
+Index(None, snapshot_member.c.snapshot_pk, snapshot_member.c.split, snapshot_member.c.subject)
 
 shardset = Table(
     "shardset",

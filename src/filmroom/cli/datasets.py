@@ -5,9 +5,12 @@ from typing import Annotated
 
 import typer
 
+from filmroom.cli.cohort import draw
 from filmroom.cli.session import DONE, FAILED, Session
 from filmroom.errors import Invalid
 from filmroom.flow.verify import Verdict
+from filmroom.snapshot.cohort import flow_from
+from filmroom.snapshot.figure import FigureFormat
 
 Ref = Annotated[str, typer.Argument(metavar="NAME@V")]
 
@@ -19,9 +22,10 @@ def add_to(app: typer.Typer) -> None:
 
 def freeze(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME")],
-    project: Annotated[str, typer.Option(help="Whose clean copies.")],
-    where: Annotated[str, typer.Option(help="Which instances; all when empty.")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The cohort's when left out.")] = "",
+    project: Annotated[str, typer.Option(help="Whose clean copies, without a cohort.")] = "",
+    where: Annotated[str, typer.Option(help="Which instances, without a cohort; all when empty.")] = "",
+    cohort: Annotated[str, typer.Option(metavar="NAME[@V]", help="Whom: see filmroom cohort.")] = "",
     labels: Annotated[list[str] | None, typer.Option(metavar="SET[@V]", help="Label sets, later ones first.")] = None,
     split: Annotated[str, typer.Option(help="For example train=0.8,val=0.1,test=0.1; by patient.")] = "",
     seed: Annotated[int, typer.Option(help="Which of the possible splits.")] = 0,
@@ -29,7 +33,9 @@ def freeze(
     """Freeze clean instances, labels and a split into a signed snapshot."""
     session: Session = context.obj
     with session.open() as room:
-        frozen = room.freeze(name, project=project, where=where, labels=labels or (), split=split, seed=seed)
+        frozen = room.freeze(
+            name, project=project, where=where, cohort=cohort, labels=labels or (), split=split, seed=seed
+        )
     session.answer(frozen)
 
 
@@ -40,11 +46,19 @@ def snapshots(context: typer.Context) -> None:
         session.answer(room.snapshots())
 
 
-def show(context: typer.Context, ref: Ref) -> None:
-    """Show a snapshot's root document and rows."""
+def show(
+    context: typer.Context,
+    ref: Ref,
+    flow: Annotated[FigureFormat | None, typer.Option(help="Draw who dropped out of its cohort, and why.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the drawing here.")] = None,
+) -> None:
+    """Show a snapshot's root document and rows, or draw who is in it and who is not."""
     session: Session = context.obj
     with session.open() as room:
         found = room.show(ref)
+    if flow is not None:
+        draw(session, flow_from(found.document["flow"]), flow, out)
+        return
     session.answer({"id": found.snapshot.id, **found.document, "members": found.rows})
 
 

@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from filmroom import __version__
-from filmroom.cli import access, archive, datasets, demo, evidence, ingest, network, profiles, quality, research
+from filmroom.cli import access, archive, cohort, datasets, demo, evidence, ingest, network, profiles, quality, research
 from filmroom.cli.session import FAILED, INTERRUPTED, UNAVAILABLE, USAGE, Session, exit_code
 from filmroom.errors import FilmroomError, Invalid
 from filmroom.settings import Environment
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The governed road from a hospital's image archive to the training loop.",
 )
-for part in (ingest, network, archive, quality, research, profiles, datasets, access, evidence, demo):
+for part in (ingest, network, archive, quality, research, profiles, cohort, datasets, access, evidence, demo):
     part.add_to(app)
 
 _SWITCHES = ("--json", "--debug")

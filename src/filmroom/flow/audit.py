@@ -63,7 +63,7 @@ def prove_audit(ports: Ports, index: int, *, size: int | None = None) -> Proof:
 def verify_audit(ports: Ports) -> audit.Verdict:
     """Check every leaf against every signed checkpoint, the one outside the catalog too, and the catalog against the log.
 
-    Rows of deliveries, label sets, projects, snapshots, shardsets, requests, grants, leases, questions and opened shards must be what
+    Rows of deliveries, label sets, projects, cohorts, snapshots, shardsets, requests, grants, leases, questions and opened shards must be what
     was written down when they were made or last decided about, and every accepted series somebody's decision.
     """
     evidence.authorize(ports, "audit")
@@ -128,6 +128,8 @@ def _records_differ(tx: Transaction, said: Mapping[tuple[str, str], str]) -> Ite
         standing["question", question.id] = question
     for project in tx.projects.all():
         standing["project", project.name] = project
+    for cohort in tx.cohorts.all():
+        standing["cohort", str(cohort.ref)] = cohort
     for snapshot in tx.snapshots.all():
         standing["snapshot", str(snapshot.ref)] = snapshot
         for lease in tx.access.leases(snapshot.ref):

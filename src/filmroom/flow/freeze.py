@@ -4,34 +4,28 @@ Metadata only: no pixels are read. The same definition over the same facts gives
 since the newest version, that version is the answer and no new one is made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from filmroom.canon import canonical
-from filmroom.catalog import labels as ledgers
 from filmroom.crypto import derive, sign
-from filmroom.deid import profile as profiles
 from filmroom.deid import verify
-from filmroom.errors import FilmroomError, Refused
+from filmroom.errors import FilmroomError, Invalid, Refused
 from filmroom.flow import evidence
-from filmroom.flow.incomplete import why_not
-from filmroom.flow.labels import label_version
+from filmroom.flow.cohort import Resolution, cohort_version, resolve
 from filmroom.flow.project import open_project
 from filmroom.flow.sealed import SealedZone, project_subject
 from filmroom.ids import Digest, Versioned, Zone, check_name
 from filmroom.ports import Ports, Transaction
-from filmroom.records import CleanInstance, Copy, CopyState, Member, Row, Snapshot, StoredInstance
+from filmroom.records import CleanInstance, Cohort, Criteria, Member, Row, Snapshot
 from filmroom.snapshot import manifest
+from filmroom.snapshot.cohort import Counts, Flow, Step
 from filmroom.snapshot.manifest import Circumstances, Definition, Table
-from filmroom.snapshot.split import parse_split, part_of
+from filmroom.snapshot.split import Split, parse_split, part_of
 
 ROOT, ENVELOPE = "snapshot.json", "snapshot.dsse.json"
-_LEFT_OUT = {
-    CopyState.REVIEW: "waiting for review",
-    CopyState.REFUSED: "refused by de-identification",
-    CopyState.FAILED: "not readable when it was to be de-identified",
-}
-_DAMAGED = "damaged in the clinical zone"
+_AT_ONCE = 500
+_NOT_PROVEN = "verified under another profile or verifier, or not verifiable"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,73 +45,75 @@ class Frozen:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cohort:
-    """What a definition resolves to, at one sequence number of the catalog."""
+class _Asked:
+    """What a snapshot is asked to be: of a cohort that was defined, or of a condition that is only given here."""
 
-    pairs: tuple[tuple[StoredInstance, CleanInstance], ...]
-    left_out: dict[str, int]
-    labels: ledgers.Resolved
-    sequence: int
-    newest: Snapshot | None
+    name: str
+    criteria: Criteria
+    cohort: Cohort | None
 
 
 def freeze(
     ports: Ports,
-    name: str,
+    name: str = "",
     *,
-    project: str,
+    project: str = "",
     where: str = "",
+    cohort: str = "",
     labels: Sequence[str] = (),
     split: str = "",
     seed: int = 0,
 ) -> Frozen:
-    """Freeze the project's clean copies of what satisfies `where`. Raises Refused when there are none."""
-    permit = evidence.authorize(ports, "freeze", {"kind": "snapshot", "id": check_name(name)})
+    """Freeze the project's clean copies of what satisfies `where`, or of a cohort, by whose name it is called if by none.
+
+    Raises Refused when there are none, Invalid when neither project nor cohort is named, or both and they differ.
+    """
+    name = check_name(name or cohort.partition("@")[0])
+    permit = evidence.authorize(ports, "freeze", {"kind": "snapshot", "id": name})
     with ports.catalog.read() as tx:
-        open_project(tx, project, ports.clock.now())
-    salt = _query_salt(ports, project)
+        asked = _asked(tx, name, project, where, cohort)
+        open_project(tx, asked.criteria.project, ports.clock.now())
+    salt = _query_salt(ports, asked.criteria.project)
     with ports.catalog.read() as tx:
-        definition = Definition(
-            project=project,
-            where=derive.commitment(salt, Digest.of(where.encode())),
-            label_sets=tuple(label_version(tx, ref) for ref in labels),
-            split=parse_split(split, seed),
-            profile=profiles.load(tx.projects.get(project).profile).digest,
-            verifier=verify.VERIFIER,
-        )
-        cohort = _resolve(tx, ports, name, definition, where)
-    if not cohort.pairs:
-        why = ", ".join(f"{count} {reason}" for reason, count in cohort.left_out.items()) or "no instance matches"
-        advice = f"run: filmroom deidentify --project {project}; what is held back: filmroom incomplete list"
+        newest = tx.snapshots.latest(name)
+        resolution = resolve(tx, ports, asked.criteria, labels=labels)
+        definition = _definition(asked, resolution, salt, parse_split(split, seed))
+        parts = {each.pseudonym: part_of(each.pseudonym, definition.split) for each in resolution.eligible}
+    admitted = _admit(ports, definition, resolution, parts)
+    if not admitted.rows:
+        why = ", ".join(f"{count} {reason}" for reason, count in admitted.left_out.items()) or "no instance matches"
+        advice = f"run: filmroom deidentify --project {definition.project}; what is held back: filmroom incomplete list"
         raise Refused(f"there is nothing to freeze: {why}", advice)
-    table = manifest.tabulate(_rows(ports, definition, cohort))
-    newest = cohort.newest
+    table = manifest.tabulate(admitted.rows)
     if newest is not None and (newest.root, newest.definition) == (table.root, definition.digest):
-        return _frozen(newest, cohort.left_out, existing=True)
+        return _frozen(newest, admitted.left_out, existing=True)
 
     ref = Versioned(name, newest.ref.version + 1 if newest else 1)
     circumstances = Circumstances(
-        catalog_sequence=cohort.sequence,
+        catalog_sequence=resolution.sequence,
         code=ports.code,
         frozen_at=ports.clock.now(),
         frozen_by=permit.actor.name,
         parent=newest.id if newest else None,
+        flow=_flow(resolution, table, definition),
     )
     document = canonical(manifest.root_document(ref, definition, table, circumstances))
-    snapshot = replace(_snapshot(ref, Digest.of(document), definition, table, circumstances), where=where)
+    snapshot = replace(
+        _snapshot(ref, Digest.of(document), definition, table, circumstances), where=asked.criteria.where
+    )
     _store(ports, snapshot, document, table.files)
     with ports.catalog.write() as tx:
         latest = tx.snapshots.latest(name)
         if (latest.ref if latest else None) != (newest.ref if newest else None):
             raise Refused(f"somebody else froze {name} in the meantime", "run it again")
-        tx.snapshots.add(snapshot, _members(table.rows, cohort))
+        tx.snapshots.add(snapshot, _members(table.rows, admitted.digests))
         outcome: dict[str, int | str] = {
             "snapshot": str(snapshot.id),
             "root": str(table.root),
             "instances": len(table.rows),
         }
         evidence.record(tx, ports, permit, {"kind": "snapshot", "id": str(ref)}, outcome, row=snapshot)
-    return _frozen(snapshot, cohort.left_out, existing=False)
+    return _frozen(snapshot, admitted.left_out, existing=False)
 
 
 def salt_of(research: SealedZone, project: str, pseudonym: str) -> bytes:
@@ -130,67 +126,97 @@ def _query_salt(ports: Ports, project: str) -> bytes:
     return derive.hkdf(SealedZone(ports, Zone.RESEARCH).key(project_subject(project)), "query")
 
 
-def _resolve(tx: Transaction, ports: Ports, name: str, definition: Definition, where: str) -> _Cohort:
-    targets = {target.digest: target for target in tx.instances.matching(where)}
-    found = tx.copies.of(definition.project, list(targets), definition.profile, definition.verifier)
-    copies = {copy.source: copy for copy in found}
-    left_out: dict[str, int] = {}
-    pairs: list[tuple[StoredInstance, CleanInstance]] = []
-    public_key = ports.keys.public_key()
-    unfit = tx.wholeness.unfit(ports.clock.now() - ports.quiet)
-    for digest, target in targets.items():
-        # What a damaged source gave cannot be made again, so a new version does without it.
-        reason = _DAMAGED if target.damage else why_not(unfit, target) or _why_not(copies.get(digest))
-        if not reason:
-            try:
-                pairs.append((target, verify.admit(copies[digest], public_key=public_key, profile=definition.profile)))
-                continue
-            except FilmroomError as error:
-                reason = f"{error.code}: verified under another profile or verifier, or not verifiable"
-        left_out[reason] = left_out.get(reason, 0) + 1
-    resolved: ledgers.Resolved = {}
-    for ref in definition.label_sets:
-        for target_key, findings in ledgers.resolve(tx.labels.entries(ref.name, ref.version)).items():
-            resolved.setdefault(target_key, {}).update(findings)
-    return _Cohort(tuple(pairs), dict(sorted(left_out.items())), resolved, tx.log.size(), tx.snapshots.latest(name))
+def _asked(tx: Transaction, name: str, project: str, where: str, cohort: str) -> _Asked:
+    if not cohort:
+        if not project:
+            raise Invalid("whose clean copies are to be frozen?", "give --project, or --cohort")
+        return _Asked(name, Criteria(project=project, where=where), None)
+    found = cohort_version(tx, cohort)
+    if where or project not in ("", found.criteria.project):
+        raise Invalid(f"{found.ref} has a condition and a project of its own", "leave out --where and --project")
+    return _Asked(name, found.criteria, found)
 
 
-def _why_not(copy: Copy | None) -> str:
-    if copy is None:
-        return "not de-identified yet"
-    if copy.state is not CopyState.CLEAN:
-        return _LEFT_OUT[copy.state]
-    return ""
+def _definition(asked: _Asked, resolution: Resolution, salt: bytes, split: Split) -> Definition:
+    cohort = asked.cohort
+    return Definition(
+        project=asked.criteria.project,
+        where=derive.commitment(salt, Digest.of(asked.criteria.where.encode())),
+        cohort=cohort.ref if cohort else None,
+        criteria=derive.commitment(salt, cohort.digest) if cohort else None,
+        label_sets=resolution.label_sets,
+        split=split,
+        profile=resolution.profile,
+        verifier=verify.VERIFIER,
+    )
 
 
-def _rows(ports: Ports, definition: Definition, cohort: _Cohort) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    """The rows whose verifier's records hold, their copies by SOP Instance UID, and how many stayed out, by reason."""
+
+    rows: list[Row]
+    digests: dict[str, Digest]
+    left_out: dict[str, int]
+
+
+def _admit(ports: Ports, definition: Definition, resolution: Resolution, parts: Mapping[str, str]) -> _Admitted:
+    """Prove every copy, some hundreds at a time: each record's signature is checked, which is what takes the time."""
     research = SealedZone(ports, Zone.RESEARCH)
-    research.ensure(project_subject(definition.project, clean.subject) for _, clean in cohort.pairs)
-    salts = {
-        subject: salt_of(research, definition.project, subject)
-        for subject in {clean.subject for _, clean in cohort.pairs}
+    research.ensure(project_subject(definition.project, pseudonym) for pseudonym in parts)
+    salts = {pseudonym: salt_of(research, definition.project, pseudonym) for pseudonym in parts}
+    public_key = ports.keys.public_key()
+    rows: list[Row] = []
+    digests: dict[str, Digest] = {}
+    left_out = dict(resolution.left_out)
+    with ports.progress.task("freeze", len(resolution.eligible)) as advance, ports.catalog.read() as tx:
+        for start in range(0, len(resolution.eligible), _AT_ONCE):
+            some = resolution.eligible[start : start + _AT_ONCE]
+            copies = {copy.id: copy for copy in tx.copies.some([each.copy for each in some])}
+            for each in some:
+                try:
+                    clean = verify.admit(copies[each.copy], public_key=public_key, profile=definition.profile)
+                except FilmroomError as error:
+                    reason = f"{error.code}: {_NOT_PROVEN}"
+                    left_out[reason] = left_out.get(reason, 0) + 1
+                    continue
+                rows.append(_row(clean, salts[clean.subject], parts[clean.subject], each.labels))
+                digests[clean.sop_uid] = clean.digest
+            advance(len(some))
+    return _Admitted(rows, digests, dict(sorted(left_out.items())))
+
+
+def _row(clean: CleanInstance, salt: bytes, part: str, labels: Mapping[str, str]) -> Row:
+    return Row(
+        subject=clean.subject,
+        study_uid=clean.study_uid,
+        series_uid=clean.series_uid,
+        sop_uid=clean.sop_uid,
+        modality=clean.modality,
+        frames=clean.frames,
+        commitment=derive.commitment(salt, clean.digest),
+        attestation=clean.attestation,
+        split=part,
+        labels=labels,
+    )
+
+
+def _flow(resolution: Resolution, table: Table, definition: Definition) -> Flow:
+    """Return the cohort's figure with the parts, and with those at its end whose copies could not be proven."""
+    flow, left = resolution.flow, Counts(**manifest.counts(table.rows))
+    steps = flow.steps
+    if left.instances < flow.end.instances:
+        steps = (*steps, Step(reason=_NOT_PROVEN, excluded=flow.end - left, left=left))
+    parts = {
+        name: Counts(**manifest.counts([row for row in table.rows if row.split == name]))
+        for name in definition.split.names
     }
-    return [
-        Row(
-            subject=clean.subject,
-            study_uid=clean.study_uid,
-            series_uid=clean.series_uid,
-            sop_uid=clean.sop_uid,
-            modality=clean.modality,
-            frames=clean.frames,
-            commitment=derive.commitment(salts[clean.subject], clean.digest),
-            attestation=clean.attestation,
-            split=part_of(clean.subject, definition.split),
-            labels=ledgers.labels_of(target.names, cohort.labels),
-        )
-        for target, clean in cohort.pairs
-    ]
+    return replace(flow, steps=steps, parts=parts)
 
 
-def _members(rows: Sequence[Row], cohort: _Cohort) -> list[Member]:
-    copies = {clean.sop_uid: clean.digest for _, clean in cohort.pairs}
+def _members(rows: Sequence[Row], digests: Mapping[str, Digest]) -> list[Member]:
     return [
-        Member(position=position, copy=copies[row.sop_uid], subject=row.subject, split=row.split)
+        Member(position=position, copy=digests[row.sop_uid], subject=row.subject, split=row.split)
         for position, row in enumerate(rows)
     ]
 
@@ -221,6 +247,7 @@ def _snapshot(
         where="",
         **manifest.counts(table.rows),
         splits=manifest.splits(table.rows, definition.split),
+        cohort=definition.cohort,
         label_sets=tuple(map(str, definition.label_sets)),
         frozen_at=circumstances.frozen_at,
         frozen_by=circumstances.frozen_by,

@@ -18,7 +18,7 @@ DECISION = "decision"
 """In a leaf's outcome: the digest of a decision to use a series as it is."""
 
 _AT_ONCE = 500
-_WHY = {
+WHY = {
     Completeness.INCOMPLETE: "in a series that lacks instances",
     None: "in a study that may still grow",
 }
@@ -78,7 +78,7 @@ def judge_series(tx: Transaction, series_uid: str, at: datetime) -> None:
 def why_not(unfit: Mapping[tuple[str, str, str], Completeness | None], instance: StoredInstance) -> str:
     """Return why this instance is not to be handed on, "" when it may be; `unfit` is what the catalog says of series."""
     key = (instance.subject, instance.study_uid, instance.series_uid)
-    return _WHY[unfit[key]] if key in unfit else ""
+    return WHY[unfit[key]] if key in unfit else ""
 
 
 def _judge(

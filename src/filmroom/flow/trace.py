@@ -133,6 +133,8 @@ class _Story:
         for copy in copies:
             self._edge(self._tell_source(sources[copy.source]), _copy_node(copy), "deidentify")
             self._edge(_copy_node(copy), node, "freeze")
+        if snapshot.cohort:
+            self._edge(Node(f"cohort:{snapshot.cohort}", "cohort", str(snapshot.cohort)), node, "freeze")
         for labels in snapshot.label_sets:
             self._labels.add(labels)
             self._edge(Node(f"labels:{labels}", "labels", labels), node, "freeze")

@@ -117,6 +117,7 @@ def _catalog_agrees(found: Manifest) -> Iterator[str]:
         "counts": document["counts"] == counts,
         "splits": document["splits"] == dict(snapshot.splits),
         "definition": digest_of(definition) == snapshot.definition,
+        "cohort": definition["cohort"] == (str(snapshot.cohort) if snapshot.cohort else None),
         "labels": definition["labels"] == list(snapshot.label_sets),
         "project": definition["project"] == snapshot.project,
         "name": Versioned(str(document["name"]), int(str(document["version"]))) == snapshot.ref,

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from filmroom.canon import Json, canonical, digest_of, rfc3339
+from filmroom.canon import Json, canonical, digest_of, plain, rfc3339
 from filmroom.crypto import merkle
 from filmroom.errors import Corrupt, Invalid
 from filmroom.ids import Digest, Versioned
 from filmroom.records import Row
+from filmroom.snapshot.cohort import Flow
 from filmroom.snapshot.split import Split
 
 PAYLOAD_TYPE = "application/vnd.filmroom.snapshot+json"
@@ -26,11 +27,14 @@ ROWS_PER_FILE = 65_536
 class Definition:
     """What a snapshot was asked to be. The same definition over the same facts gives the same root.
 
-    `where` commits to the query's text, which may name a patient and stays in the catalog.
+    `where` commits to the condition's text, and `criteria` to all of a cohort's definition: they may name a patient, and
+    stay in the catalog.
     """
 
     project: str
     where: Digest
+    cohort: Versioned | None
+    criteria: Digest | None
     label_sets: tuple[Versioned, ...]
     split: Split
     profile: Digest
@@ -40,6 +44,8 @@ class Definition:
         return {
             "project": self.project,
             "where": str(self.where),
+            "cohort": str(self.cohort) if self.cohort else None,
+            "criteria": str(self.criteria) if self.criteria else None,
             "labels": [str(each) for each in self.label_sets],
             "split": str(self.split),
             "seed": str(self.split.seed),
@@ -54,13 +60,14 @@ class Definition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What else the root document records: when and by whom, from which catalog state, by which code."""
+    """What else the root document records: when and by whom, from which catalog state, by which code, who stayed out."""
 
     catalog_sequence: int
     code: Mapping[str, str]
     frozen_at: datetime
     frozen_by: str
     parent: Digest | None
+    flow: Flow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +141,7 @@ def root_document(
         ],
         "counts": dict(counts(table.rows)),
         "splits": dict(splits(table.rows, definition.split)),
+        "flow": plain(circumstances.flow),
         "catalog_sequence": circumstances.catalog_sequence,
         "code": dict(circumstances.code),
         "frozen_at": rfc3339(circumstances.frozen_at),

@@ -4,16 +4,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, bindparam, func, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    case,
+    func,
+    null,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
 from filmroom.adapters.sql.rows import CHUNK, Lookup, add, required, stream
 from filmroom.catalog.query import compile_query, compile_where, entity_order, everything
-from filmroom.catalog.schema import TABLES, patient, series, study
+from filmroom.catalog.schema import TABLES, copy, patient, series, study
 from filmroom.catalog.schema import instance as instance_table
-from filmroom.catalog.types import fit, storable
+from filmroom.catalog.types import AsText, fit, storable
 from filmroom.dicom.attributes import columns_of
 from filmroom.ids import Digest
-from filmroom.records import Instance, InstanceState, Level, StoredInstance, Value
+from filmroom.records import Candidate, Instance, InstanceState, Level, StoredInstance, Value
 
 _Key = tuple[int, str]
 """What names an entity: its parent's surrogate key (0 for a patient) and its name below it."""
@@ -95,6 +110,45 @@ class SqlInstances:
     def matching(self, where: str) -> Iterator[StoredInstance]:
         statement = _stored().where(compile_where(where, Level.INSTANCE))
         return map(_record, stream(self._connection, statement.order_by(*entity_order(Level.INSTANCE))))
+
+    def candidates(
+        self,
+        where: str,
+        exclude: Sequence[str],
+        *,
+        project: str,
+        profile: Digest,
+        verifier: str,
+        columns: Sequence[str] = (),
+    ) -> Iterator[Candidate]:
+        left = [(compile_where(each, Level.INSTANCE), at) for at, each in enumerate(exclude)]
+        made = and_(
+            copy.c.source == instance_table.c.digest,
+            copy.c.project == project,
+            copy.c.profile == profile,
+            copy.c.verifier == verifier,
+        )
+        fixed = (
+            patient.c.pk,
+            study.c.pk,
+            series.c.pk,
+            patient.c.subject,
+            study.c.study_uid,
+            series.c.series_uid,
+            *instance_table.c["sop_uid", "pixel_digest", "damage"],
+            case(*left, else_=null()) if left else null(),
+            copy.c.id,
+            type_coerce(copy.c.state, Text),
+            copy.c.subject,
+        )
+        joined = everything().outerjoin(copy, made)
+        # Texts as the driver gives them: hundreds of thousands of rows come through here.
+        asked = [type_coerce(each, Text) if isinstance(each.type, AsText) else each for each in fixed]
+        values = compile_query("", Level.INSTANCE, chosen=columns).selected_columns if columns else ()
+        statement = select(*asked, *values).select_from(joined)
+        rows = stream(self._connection, statement.where(compile_where(where, Level.INSTANCE)))
+        count = len(asked)
+        return (Candidate._make((*row[:count], row[count:])) for row in rows)
 
     def find(self, level: Level, name: str) -> list[StoredInstance]:
         names = {

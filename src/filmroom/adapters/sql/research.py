@@ -1,6 +1,6 @@
 """Projects, the outcomes of de-identification, and label sets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeAlias
 
@@ -68,6 +68,10 @@ class SqlCopies:
         statement = select(copy_table).where(*_under(project, profile, verifier))
         found = {row.source: row for row in rows_in(self._connection, statement, copy_table.c.source, sources)}
         return [_copy(dict(found[source]._mapping)) for source in dict.fromkeys(sources) if source in found]
+
+    def some(self, copies: Sequence[int]) -> Iterator[Copy]:
+        rows = rows_in(self._connection, select(copy_table), copy_table.c.id, copies)
+        return (_copy(dict(row._mapping)) for row in rows)
 
     def all(self, *, project: str | None = None, state: CopyState | None = None) -> list[Copy]:
         conditions: list[ColumnElement[bool]] = []

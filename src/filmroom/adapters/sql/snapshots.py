@@ -1,4 +1,4 @@
-"""Snapshots with their members, shardsets with their objects, and models."""
+"""Cohorts, snapshots with their members, shardsets with their objects, and models."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,13 +6,44 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, bindparam, select, update
 
 from filmroom.adapters.sql.rows import add, reasons_from, required, rows_in, values_of
+from filmroom.catalog.schema import cohort as cohort_table
+from filmroom.catalog.schema import copy as copy_table
+from filmroom.catalog.schema import instance, patient, sealed_object, series, snapshot_member, study
 from filmroom.catalog.schema import model as model_table
-from filmroom.catalog.schema import sealed_object, snapshot_member
 from filmroom.catalog.schema import shardset as shardset_table
 from filmroom.catalog.schema import snapshot as snapshot_table
-from filmroom.errors import NotFound
+from filmroom.errors import NotFound, Refused
 from filmroom.ids import Digest, Versioned
-from filmroom.records import Member, Model, SealedObject, Shardset, Snapshot
+from filmroom.records import Cohort, Criteria, Exclusion, Member, Model, SealedObject, Shardset, Snapshot
+
+
+class SqlCohorts:
+    """Implements `ports.Cohorts`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, cohort: Cohort) -> None:
+        latest = self.latest(cohort.ref.name)
+        if cohort.ref.version != (latest.ref.version if latest else 0) + 1:
+            raise Refused("a cohort is only written at its end", "look at its newest version")
+        add(self._connection, cohort_table, [_versioned_columns(cohort)])
+
+    def get(self, ref: Versioned) -> Cohort:
+        found = self._where(cohort_table.c.name == ref.name, cohort_table.c.version == ref.version)
+        return found[0] if found else _cohort(required(None, "cohort"))
+
+    def latest(self, name: str) -> Cohort | None:
+        found = self._where(cohort_table.c.name == name)
+        return found[-1] if found else None
+
+    def all(self) -> list[Cohort]:
+        return self._where()
+
+    def _where(self, *conditions: ColumnElement[bool]) -> list[Cohort]:
+        order = (cohort_table.c.name, cohort_table.c.version)
+        rows = self._connection.execute(select(cohort_table).where(*conditions).order_by(*order))
+        return [_cohort(dict(row._mapping)) for row in rows]
 
 
 class SqlSnapshots:
@@ -41,6 +72,28 @@ class SqlSnapshots:
         statement = select(snapshot_member).where(snapshot_member.c.snapshot_pk == self._key(ref))
         rows = self._connection.execute(statement.order_by(snapshot_member.c.position))
         return [Member(position=row.position, copy=row.copy, subject=row.subject, split=row.split) for row in rows]
+
+    def parts(self, project: str) -> list[tuple[Versioned, str, str]]:
+        joined = snapshot_table.join(snapshot_member, snapshot_member.c.snapshot_pk == snapshot_table.c.pk)
+        parts = (*snapshot_table.c["pk", "name", "version"], *snapshot_member.c["split", "subject"])
+        statement = select(*parts).select_from(joined).where(snapshot_table.c.project == project).distinct()
+        rows = self._connection.execute(statement.order_by(*parts))
+        return [(Versioned(row.name, row.version), row.split, row.subject) for row in rows]
+
+    def patients(self, ref: Versioned, part: str | None = None) -> set[str]:
+        snapshot = self.get(ref)
+        joined = (
+            snapshot_member.join(copy_table, copy_table.c.digest == snapshot_member.c.copy)
+            .join(instance, instance.c.digest == copy_table.c.source)
+            .join(series, series.c.pk == instance.c.series_pk)
+            .join(study, study.c.pk == series.c.study_pk)
+            .join(patient, patient.c.pk == study.c.patient_pk)
+        )
+        conditions = [snapshot_member.c.snapshot_pk == self._key(ref), copy_table.c.project == snapshot.project]
+        if part is not None:
+            conditions.append(snapshot_member.c.split == part)
+        statement = select(patient.c.subject).select_from(joined).where(*conditions).distinct()
+        return set(self._connection.execute(statement).scalars())
 
     def containing(self, copies: Sequence[Digest]) -> list[Versioned]:
         joined = snapshot_table.join(snapshot_member, snapshot_member.c.snapshot_pk == snapshot_table.c.pk)
@@ -144,7 +197,7 @@ class SqlModels:
         return [_model(dict(row._mapping)) for row in rows]
 
 
-def _versioned_columns(record: Snapshot | Model) -> dict[str, Any]:
+def _versioned_columns(record: Cohort | Snapshot | Model) -> dict[str, Any]:
     columns = values_of(record)
     del columns["ref"]
     return {**columns, "name": record.ref.name, "version": record.ref.version}
@@ -153,6 +206,20 @@ def _versioned_columns(record: Snapshot | Model) -> dict[str, Any]:
 def _versioned_fields(row: dict[str, Any]) -> dict[str, Any]:
     fields = {name: value for name, value in row.items() if name not in ("pk", "name", "version")}
     return {**fields, "ref": Versioned(row["name"], row["version"])}
+
+
+def _cohort(row: dict[str, Any]) -> Cohort:
+    fields = _versioned_fields(row)
+    document = fields["criteria"]
+    criteria = Criteria(
+        project=document["project"],
+        where=document["where"],
+        exclude=tuple(Exclusion(**each) for each in document["exclude"]),
+        require=tuple(document["require"]),
+        not_in=tuple(document["not_in"]),
+        labels=tuple(document["labels"]),
+    )
+    return Cohort(**{**fields, "criteria": criteria})
 
 
 def _snapshot(row: dict[str, Any]) -> Snapshot:

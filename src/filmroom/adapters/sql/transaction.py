@@ -10,7 +10,7 @@ from filmroom.adapters.sql.instances import SqlInstances
 from filmroom.adapters.sql.log import SqlLog
 from filmroom.adapters.sql.quality import SqlQuality
 from filmroom.adapters.sql.research import SqlCopies, SqlLabels, SqlProjects
-from filmroom.adapters.sql.snapshots import SqlModels, SqlShardsets, SqlSnapshots
+from filmroom.adapters.sql.snapshots import SqlCohorts, SqlModels, SqlShardsets, SqlSnapshots
 from filmroom.adapters.sql.wholeness import SqlWholeness
 
 
@@ -29,6 +29,7 @@ class SqlTransaction:
         self.projects = SqlProjects(connection)
         self.copies = SqlCopies(connection)
         self.labels = SqlLabels(connection)
+        self.cohorts = SqlCohorts(connection)
         self.snapshots = SqlSnapshots(connection)
         self.shardsets = SqlShardsets(connection)
         self.access = SqlAccess(connection)

@@ -319,6 +319,18 @@ def _boundary() -> None:
 
 def _snapshots() -> None:
     op.create_table(
+        "cohort",
+        sa.Column("pk", KEY, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("version", INTEGER, nullable=False),
+        sa.Column("digest", TEXT, nullable=False),
+        sa.Column("criteria", TEXT, nullable=False),
+        sa.Column("defined_at", TEXT, nullable=False),
+        sa.Column("defined_by", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("pk", name="pk_cohort"),
+        sa.UniqueConstraint("name", "version", name="uq_cohort_name_version"),
+    )
+    op.create_table(
         "snapshot",
         sa.Column("pk", KEY, nullable=False),
         sa.Column("name", TEXT, nullable=False),
@@ -333,6 +345,7 @@ def _snapshots() -> None:
         sa.Column("studies", INTEGER, nullable=False),
         sa.Column("patients", INTEGER, nullable=False),
         sa.Column("splits", TEXT, nullable=False),
+        sa.Column("cohort", TEXT),
         sa.Column("label_sets", TEXT, nullable=False),
         sa.Column("frozen_at", TEXT, nullable=False),
         sa.Column("frozen_by", TEXT, nullable=False),
@@ -352,6 +365,9 @@ def _snapshots() -> None:
         sa.PrimaryKeyConstraint("snapshot_pk", "position", name="pk_snapshot_member"),
     )
     op.create_index("ix_snapshot_member_copy", "snapshot_member", ["copy"])
+    op.create_index(
+        "ix_snapshot_member_snapshot_pk_split_subject", "snapshot_member", ["snapshot_pk", "split", "subject"]
+    )
     op.create_table(
         "shardset",
         sa.Column("pk", KEY, nullable=False),

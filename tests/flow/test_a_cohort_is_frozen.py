@@ -1,0 +1,137 @@
+"""Who is in a dataset is written down, counted step by step, and frozen with the figure of who is not."""
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import update
+
+from filmroom.catalog.schema import cohort as cohort_table
+from filmroom.errors import Invalid, NotFound, Refused
+from filmroom.records import Criteria, Exclusion
+from filmroom.snapshot.cohort import Counts, flow_from
+
+ADULT = Exclusion("not an adult", "age_years < 18")
+CT = Criteria(project="lung", where="modality = 'CT'", exclude=(ADULT, Exclusion("thick", "slice_thickness_mm > 2")))
+
+
+def counts(patients: int, studies: int, series: int, instances: int) -> Counts:
+    return Counts(patients=patients, studies=studies, series=series, instances=instances)
+
+
+@pytest.fixture
+def filled(world, make_ct):
+    """P1 and P2 with two series, one of them thick; P3 a child; P4 arrives later; all but one copy clean."""
+    for patient in ("P1", "P2"):
+        for series, thickness in ((1, 1), (2, 5)):
+            world.deliver(f"{patient}/{series}", make_ct(patient, series, SliceThickness=thickness, PatientAge="040Y"))
+    world.deliver("P3", make_ct("P3", PatientAge="009Y"))
+    world.room.receive([world.inbox], "ct-1")
+    world.room.project("lung", purpose="find nodules")
+    world.room.deidentify("lung")
+    world.deliver("P4", make_ct("P4", PatientAge="050Y"))
+    world.room.receive([world.inbox / "P4"], "ct-1")
+    return world
+
+
+def reasons(flow) -> list[tuple[str, int]]:
+    return [(step.reason, step.excluded.instances) for step in flow.steps]
+
+
+def test_a_definition_has_versions_and_the_same_again_is_none(filled) -> None:
+    first = filled.room.cohort("nodules", CT)
+    assert filled.room.cohort("nodules", CT) == first
+    second = filled.room.cohort("nodules", replace(CT, where=""))
+    assert [str(each.ref) for each in filled.room.cohorts()] == ["nodules@1", "nodules@2"]
+    assert filled.room.show_cohort("nodules") == second
+    assert filled.room.show_cohort("nodules@1") == first
+    assert first.digest != second.digest
+    entry = filled.room.audit(last=5)
+    assert [each.entry["verb"] for each in entry].count("cohort") == 2
+
+
+def test_a_figure_counts_at_every_level_who_leaves_where(filled) -> None:
+    filled.room.cohort("nodules", CT)
+    flow = filled.room.cohort_flow("nodules")
+    assert flow.start == counts(4, 4, 6, 6)
+    assert reasons(flow) == [("not an adult", 1), ("thick", 2), ("not de-identified yet", 1)]
+    assert [step.left for step in flow.steps] == [counts(3, 3, 5, 5), counts(3, 3, 3, 3), counts(2, 2, 2, 2)]
+
+
+def test_a_cohort_is_frozen_with_its_figure(filled) -> None:
+    filled.room.cohort("nodules", CT)
+    frozen = filled.room.freeze(cohort="nodules", split="train=0.5,test=0.5")
+    assert (str(frozen.snapshot), frozen.instances, frozen.left_out) == ("nodules@1", 2, {"not de-identified yet": 1})
+    shown = filled.room.show("nodules@1")
+    flow = flow_from(shown.document["flow"])
+    assert (flow.steps, flow.end) == (filled.room.cohort_flow("nodules").steps, counts(2, 2, 2, 2))
+    assert sum(each.instances for each in flow.parts.values()) == 2
+    assert shown.document["definition"]["cohort"] == "nodules@1"
+    assert str(filled.room.show_cohort("nodules").digest) not in str(shown.document)
+    assert filled.room.freeze(cohort="nodules@1", split="train=0.5,test=0.5").existing
+    assert filled.room.verify("nodules@1").ok and filled.room.verify_audit().ok
+    assert "cohort:nodules@1" in {node.id for node in filled.room.trace("snapshot:nodules@1").nodes}
+
+
+def test_a_definition_that_was_edited_is_found(filled) -> None:
+    filled.room.cohort("nodules", CT)
+    with filled.ports.catalog.write() as tx:
+        tx.cohorts._connection.execute(update(cohort_table).values(defined_by="mallory"))
+    assert filled.room.verify_audit().problems == ("cohort nodules@1 was changed in the catalog without the log",)
+
+
+def test_a_label_that_must_be_there_may_have_to_be_of_a_kind(filled, tmp_path) -> None:
+    filled.deliver("x", b"")
+    file = tmp_path / "labels.csv"
+    for kind, patient in (("radiologist", "P1"), ("report", "P2")):
+        file.write_text(f"patient_id,finding,value\n{patient},nodule,yes\n")
+        filled.room.import_labels(file, name="nodules", kind=kind)
+    filled.room.cohort("any", replace(CT, require=("nodules.nodule",)))
+    filled.room.cohort("read", replace(CT, require=("nodules@2.nodule:radiologist",)))
+    assert reasons(filled.room.cohort_flow("any"))[-1] == ("no label nodules.nodule", 1)
+    assert filled.room.freeze(cohort="any").patients == 2
+    assert reasons(filled.room.cohort_flow("read"))[-1] == ("no label nodules@2.nodule:radiologist", 2)
+    filled.room.freeze(cohort="read")
+    assert [row.labels for row in filled.room.show("read@1").rows] == [{"nodule": "yes"}]
+
+
+def test_patients_of_another_snapshot_s_part_are_left_out_with_all_they_have(filled) -> None:
+    filled.room.freeze(
+        "last-year", project="lung", where="patient_id = 'P1' AND slice_thickness_mm > 2", split="test=1"
+    )
+    filled.room.cohort("nodules", replace(CT, not_in=("last-year@1:test",)))
+    flow = filled.room.cohort_flow("nodules")
+    assert ("patient is in last-year@1:test", 1) in reasons(flow)
+    assert filled.room.freeze(cohort="nodules").patients == 1
+
+
+def test_what_means_nothing_is_refused_before_it_is_kept(filled) -> None:
+    filled.room.freeze("whole", project="lung")
+    for change, error, why in (
+        ({"project": ""}, Invalid, "without a project"),
+        ({"project": "heart"}, NotFound, "project"),
+        ({"where": "modalty = 'CT'"}, Invalid, "did you mean modality"),
+        ({"exclude": (Exclusion("thick", "thickness > 2"),)}, Invalid, "no such column"),
+        ({"exclude": (Exclusion("", "rows > 2"),)}, Invalid, "exclusion"),
+        ({"require": ("nodules.nodule",)}, NotFound, "no finding of a label set"),
+        ({"labels": ("nodules",)}, NotFound, "no label set"),
+        ({"not_in": ("lung",)}, Invalid, "NAME@VERSION"),
+        ({"not_in": ("lung@1",)}, NotFound, "snapshot"),
+        ({"not_in": ("whole@1:test",)}, NotFound, "no part 'test'"),
+    ):
+        with pytest.raises(error, match=why):
+            filled.room.cohort("nodules", replace(CT, **change))
+    assert filled.room.cohorts() == []
+
+
+def test_a_cohort_has_a_condition_and_a_project_of_its_own(filled) -> None:
+    filled.room.cohort("nodules", CT)
+    for other in ({"where": "rows > 2"}, {"project": "heart"}):
+        with pytest.raises(Invalid, match="of its own"):
+            filled.room.freeze(cohort="nodules", **other)
+    with pytest.raises(Invalid, match="whose clean copies"):
+        filled.room.freeze("nodules")
+    with pytest.raises(NotFound):
+        filled.room.freeze(cohort="no-such")
+    filled.room.cohort("none", replace(CT, where="modality = 'MR'"))
+    with pytest.raises(Refused, match="no instance matches"):
+        filled.room.freeze(cohort="none")

@@ -13,13 +13,15 @@ from filmroom.dicom.attributes import COLUMNS, UPPER
 from filmroom.errors import Invalid
 from filmroom.records import Column, ColumnType
 
-_CALCULATED = frozenset({"age_years", "pixel_spacing_mm"})  # what the catalog keeps of these is not their value
+_CALCULATED = frozenset(
+    {"age_years", "pixel_spacing_mm", "orientation"}
+)  # what the catalog keeps of these is not their value
 _ALIASES = {"ModalitiesInStudy": "Modality", "SOPClassesInStudy": "SOPClassUID"}
 _OWN = {column.dicom: column for column in COLUMNS if column.dicom and column.name not in _CALCULATED}
 COLUMN_OF = _OWN | {alias: _OWN[keyword] for alias, keyword in _ALIASES.items()}
 """The column that a keyword is matched with."""
 
-MANY = frozenset({"image_type", "software", "sequence"})
+MANY = frozenset({"image_type", "software", "sequence", "diagnosis", "reading_physician"})
 """Columns that hold several values, joined by backslashes; one that matches is enough."""
 
 _AT_ONCE = 1000

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID
 
-from filmroom.dicom import geometry, required, values, walk
+from filmroom.dicom import geometry, required, specimen, values, walk
 from filmroom.dicom.attributes import COLUMNS, UPPER
 from filmroom.dicom.windows import Lengthy, Window
 from filmroom.errors import Unreadable
@@ -45,6 +45,7 @@ _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _FILLED = tuple(column for column in COLUMNS if column.dicom not in ("", _SYNTAX))
 _NATIVE = frozenset({walk.IMPLICIT_LITTLE, walk.EXPLICIT_LITTLE, walk.EXPLICIT_BIG, walk.DEFLATED, walk.GE_PRIVATE})
 _CODES = {"anatomic_region": "AnatomicRegionSequence", "view_code": "ViewCodeSequence"}
+_LISTS = {"exam_code": "ProcedureCodeSequence", "diagnosis_code": "AdmittingDiagnosesCodeSequence"}
 
 # How many samples a pixel takes in native pixel data when chroma is subsampled (PS3.3 C.7.6.3.1.2).
 _SUBSAMPLED = {"YBR_FULL_422": 2.0, "YBR_PARTIAL_422": 2.0, "YBR_PARTIAL_420": 1.5}
@@ -146,8 +147,9 @@ def parse(data: Lengthy, *, digest: Digest | None = None) -> Parsed:
     _look_inside(
         dataset, elements, reasons, findings
     )  # after the rest: opening sequences makes pydicom decode others, too
-    there = [(name, keyword) for name, keyword in _CODES.items() if _tag(keyword) in elements]
-    columns |= {name: code for name, keyword in there if (code := values.code(dataset, keyword))}
+    coded = {name: values.code(dataset, keyword) for name, keyword in _CODES.items() if _tag(keyword) in elements}
+    coded |= {name: values.codes(dataset, keyword) for name, keyword in _LISTS.items() if _tag(keyword) in elements}
+    columns |= {name: code for name, code in coded.items() if code} | specimen.facts(dataset)
     identity = [columns.get(name) for name in ("sop_uid", "study_uid", "series_uid", "sop_class")]
     if not all(identity):
         return Parsed(None, tuple(dict.fromkeys(reasons)))

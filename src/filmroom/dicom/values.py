@@ -8,6 +8,7 @@ import re
 import struct
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
+from itertools import islice
 from math import isfinite
 
 from pydicom.charset import decode_bytes
@@ -152,20 +153,24 @@ def moment(date_written: str, time_written: str, offset: str) -> str:
 
 def code(dataset: Dataset, keyword: str) -> str:
     """Return SCHEME:CODE of a code sequence's first item (PS3.3 8.8), "" for none and for what cannot be read."""
+    return codes(dataset, keyword, 1)
+
+
+def codes(dataset: Dataset, keyword: str, most: int = 20) -> str:
+    """Return SCHEME:CODE of a code sequence's items, joined by backslashes; "" for none and for what cannot be read."""
     if keyword not in dataset:
         return ""
     try:
-        item = next(iter(dataset[keyword].value), None)
-        if not isinstance(item, Dataset):
-            return ""
-        scheme, value = (_short(item, name) for name in ("CodingSchemeDesignator", "CodeValue"))
+        items = [item for item in islice(dataset[keyword].value, most) if isinstance(item, Dataset)]
+        pairs = [(short(item, "CodingSchemeDesignator"), short(item, "CodeValue")) for item in items]
     except FAILURES:
         return ""
-    return f"{scheme}:{value}" if scheme and value else ""
+    return "\\".join(f"{scheme}:{value}" for scheme, value in pairs if scheme and value)
 
 
-def _short(item: Dataset, keyword: str) -> str:
-    element = item.get_item(keyword) if keyword in item else None
+def short(dataset: Dataset, keyword: str) -> str:
+    """Return a text in ASCII or a number as text, whether decoded already or not; "" for none."""
+    element = dataset.get_item(keyword) if keyword in dataset else None
     if element is None or isinstance(element, RawDataElement):
         return text(element, ["ascii"]) or ""
     return str(element.value or "").strip()

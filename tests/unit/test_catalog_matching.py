@@ -80,6 +80,7 @@ def test_only_text_has_wild_cards_and_a_uid_has_none() -> None:
 def test_what_the_catalog_calculates_is_matched_by_nobody() -> None:
     assert "PatientAge" not in matching.COLUMN_OF and "PixelSpacing" not in matching.COLUMN_OF
     assert {column.dicom for column in COLUMNS if column.dicom} - matching.COLUMN_OF.keys() == {
+        "ImageOrientationPatient",
         "PatientAge",
         "PixelSpacing",
     }

@@ -5,10 +5,11 @@ from io import BytesIO
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
+from pydicom.uid import UID
 
 from filmroom.dicom.parse import parse
 
-SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+SLIDE = UID("1.2.840.10008.5.1.4.1.1.77.1.6")
 
 
 def _code(value: str, scheme: str, meaning: str) -> Dataset:
@@ -39,16 +40,16 @@ def _slide() -> Dataset:
     path.ObjectiveLensPower = 40
     image.SpecimenDescriptionSequence, image.OpticalPathSequence = Sequence([described]), Sequence([path])
     image.ImagedVolumeWidth, image.TotalPixelMatrixColumns = 20.0, 40_000
-    image.SOPClassUID, image.SOPInstanceUID = SLIDE, "1.2.3"
-    image.StudyInstanceUID, image.SeriesInstanceUID = "1.2", "1.2.1"
+    image.SOPClassUID, image.SOPInstanceUID = SLIDE, UID("1.2.3")
+    image.StudyInstanceUID, image.SeriesInstanceUID = UID("1.2"), UID("1.2.1")
     image.ProcedureCodeSequence = Sequence([_code("A", "99X", "one"), _code("B", "99X", "other")])
     return image
 
 
 def _columns(image: Dataset) -> dict[str, object]:
     image.file_meta = FileMetaDataset()
-    image.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
-    image.file_meta.MediaStorageSOPClassUID, image.file_meta.MediaStorageSOPInstanceUID = SLIDE, "1.2.3"
+    image.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.1")
+    image.file_meta.MediaStorageSOPClassUID, image.file_meta.MediaStorageSOPInstanceUID = SLIDE, UID("1.2.3")
     stream = BytesIO()
     image.save_as(stream, enforce_file_format=True)
     instance = parse(stream.getvalue()).instance

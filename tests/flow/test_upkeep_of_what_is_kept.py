@@ -1,5 +1,7 @@
 """What is kept is read back now and then: rot is found, marked and mended; what a crash left behind is adopted."""
 
+from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -11,7 +13,8 @@ from filmroom.dicom.parse import parse
 from filmroom.errors import Corrupt, KeyGone
 from filmroom.flow.doctor import doctor
 from filmroom.flow.readback import GROUP, Pace, keep_scrubbing
-from filmroom.flow.reception import Reception
+from filmroom.flow.receive import receive, stage_and_write
+from filmroom.flow.reception import Arrived, Judged, Reception
 from filmroom.flow.retrieve import committed, series
 from filmroom.flow.sealed import SealedZone, case_subject, patient_subject
 from filmroom.govern.policy import Policies
@@ -145,6 +148,44 @@ def test_the_room_does_not_answer_for_what_it_knows_to_be_damaged_and_a_pull_fet
     assert series(world.ports, found.series_uid).cataloged == {found.sop_uid}
 
 
+def erase(world, subject: str) -> None:
+    """As another process does it."""
+    with world.ports.catalog.write() as tx:
+        tx.keys._connection.execute(update(data_key).where(data_key.c.subject == subject).values(wrapped=None))
+
+
+def test_who_was_erased_by_another_process_is_refused_at_once_at_every_door(world, make_ct) -> None:
+    """A reception that has their key open learns of it when it catalogs; so does a process that helps it."""
+    first, second = make_ct("P1", 1, 1), make_ct("P1", 1, 2)
+    others = [make_ct("P1", 1, number) for number in (3, 4)]
+    with Reception(world.ports) as door, Reception(world.ports) as elsewhere:
+        delivery = door.open("pacs")
+        door.take(delivery, Arrived("one", first))
+        elsewhere.take(delivery, Arrived("other", make_ct("P1", 2, 1)))
+        erase(world, world.room.query("", level="patient", select=["subject"]).rows[0]["subject"])
+        rows = [door.take(delivery, Arrived("two", second)).row]
+        for number, each in enumerate(others):
+            world.deliver(str(number), each)
+
+        class Helper:
+            count = 1
+            files = 0
+
+            def stage(self, delivery, group):
+                self.files += len(group)
+                done: Future[Sequence[Judged]] = Future()
+                done.set_result(stage_and_write(world.ports, elsewhere, delivery, group))
+                return done
+
+        helper = Helper()
+        receipt = receive(world.ports, [world.inbox], source="folder", helpers=helper)
+    assert helper.files == len(others)
+    rows += world.room.show_batch(receipt.batch.id).ledger
+    assert [(row.outcome, [reason.code for reason in row.reasons]) for row in rows] == [
+        (Outcome.QUARANTINED, ["patient-erased"])
+    ] * 3
+
+
 def test_what_was_erased_is_not_said_to_be_mended(world, make_ct) -> None:
     image = make_ct("P1", 1, 1)
     world.deliver("1", image)
@@ -153,7 +194,7 @@ def test_what_was_erased_is_not_said_to_be_mended(world, make_ct) -> None:
     assert scrub(world).scrubbed.damaged == {"rotten": 1}
     with world.ports.catalog.write() as tx:
         subject = tx.instances.get(Digest.of(image)).subject
-        tx.keys._connection.execute(update(data_key).where(data_key.c.subject == subject).values(wrapped=None))
+    erase(world, subject)
     diagnosis = scrub(world)
     assert (diagnosis.scrubbed.erased, diagnosis.scrubbed.mended, diagnosis.ok) == (1, 0, True)
     assert [outcome["state"] for what, outcome in log(world) if what["kind"] == "instance"] == ["rotten", "erased"]

@@ -4,16 +4,17 @@ Interrupted, and run again, the same delivery finds what it had stored as duplic
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 from filmroom.dicom.directory import read_directory
-from filmroom.errors import Invalid, NotFound
+from filmroom.errors import Invalid, KeyGone, NotFound
 from filmroom.flow.gather import Gathering, close
 from filmroom.flow.reception import GROUP_BYTES, GROUP_OBJECTS, Arrived, Delivery, Judged, Receipt, Reception, Staged
 from filmroom.ingest import sources
@@ -23,7 +24,7 @@ from filmroom.ingest.sidecar import MAX_BYTES, sidecar_name, volume_names
 from filmroom.ingest.sniff import kind
 from filmroom.ingest.sources import Unread
 from filmroom.ports import Content, Objects, Ports
-from filmroom.records import Beside, Discrepancy, Reason
+from filmroom.records import Beside, Discrepancy, LedgerRow, Reason
 
 _T = TypeVar("_T")
 _PIECE = 1 << 20
@@ -71,7 +72,7 @@ def receive(
             groups = in_groups(chain(_from_paths(ports, arrivals, announced, may_leave), *stored))
             staging = (_begin(ports, reception, delivery, group, helpers) for group in groups)
             for staged in _ahead(staging, 2 * helpers.count if helpers else 1):
-                rows = reception.take_staged(staged.result())
+                rows = _take(reception, staged)
                 staged.close()
                 advance(len(rows))
         return reception.finish(
@@ -99,28 +100,41 @@ class _Here:
         self, ports: Ports, reception: Reception, delivery: Delivery, group: Sequence[Arrived | Unread]
     ) -> None:
         self._group = [_read(ports, each) if isinstance(each, Unread) else each for each in group]
+        self._reception, self._delivery = reception, delivery
         self._staged = reception.stage(delivery, self._group)
 
     def result(self) -> Staged:
         return self._staged
+
+    def again(self) -> Staged:
+        """Stage the same objects anew."""
+        return self._reception.stage(self._delivery, self._group)
 
     def close(self) -> None:
         for arrived in self._group:
             close(arrived.data)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Elsewhere:
-    """A group that a helper is staging."""
+    """A group that a helper is staging; `here` stages it in this process."""
 
     delivery: Delivery
     judged: Future[Sequence[Judged]]
+    here: Callable[[], _Here]
+    _again: _Here | None = None
 
     def result(self) -> Staged:
         return Staged([replace(each, delivery=self.delivery) for each in self.judged.result()], ())
 
+    def again(self) -> Staged:
+        """Stage the same files anew, here, where it is known by now whose keys are gone."""
+        self._again = self.here()
+        return self._again.result()
+
     def close(self) -> None:
-        """Nothing of it was here."""
+        if self._again is not None:
+            self._again.close()
 
 
 def _begin(
@@ -132,7 +146,14 @@ def _begin(
 ) -> _Here | _Elsewhere:
     if helpers is None or not any(isinstance(each, Unread) for each in group):
         return _Here(ports, reception, delivery, group)
-    return _Elsewhere(delivery, helpers.stage(delivery, group))
+    return _Elsewhere(delivery, helpers.stage(delivery, group), partial(_Here, ports, reception, delivery, group))
+
+
+def _take(reception: Reception, staged: _Here | _Elsewhere) -> list[LedgerRow]:
+    try:
+        return reception.take_staged(staged.result())
+    except KeyGone:
+        return reception.take_staged(staged.again())
 
 
 def _ahead(staging: Iterator[_T], most: int) -> Iterator[_T]:

@@ -18,7 +18,7 @@ from typing import Self
 
 from filmroom.canon import digest_of
 from filmroom.dicom.part10 import split
-from filmroom.errors import FilmroomError, Unavailable
+from filmroom.errors import FilmroomError, KeyGone, Unavailable
 from filmroom.flow import evidence
 from filmroom.flow.incomplete import judge_delivery
 from filmroom.flow.sealed import SealedZone, case_subject, file_subject, patient_subject
@@ -204,6 +204,12 @@ class Reception:
 
     def take(self, delivery: Delivery, arrived: Arrived) -> Taken:
         """Take one object in, and return when it is durable. Callers that come at the same time share a transaction."""
+        try:
+            return self._take(delivery, arrived)
+        except KeyGone:  # the patient was erased while it was on its way
+            return self._take(delivery, arrived)
+
+    def _take(self, delivery: Delivery, arrived: Arrived) -> Taken:
         staged = self.stage(delivery, [arrived])
         if not self._ports.objects[Zone.CLINICAL].is_near:
             staged.written()
@@ -219,16 +225,15 @@ class Reception:
     def stage(self, delivery: Delivery, group: Sequence[Arrived]) -> Staged:
         """Decide about a group, and begin to write its bytes; `take_staged` finishes it."""
         taken = self._mending(self._decide(delivery, group), group)
-        wanted = [
-            (each, arrived)
-            for each, arrived in zip(taken, group, strict=True)
-            if _is_kept(each.decision) or each.mends is not None
-        ]
+        wanted = [(each, arrived) for each, arrived in zip(taken, group, strict=True) if _is_sealed(each)]
         self._zone.ensure(each.subject for each, _ in wanted)
         return Staged(taken, [self._workers.submit(self._put, each, arrived.data) for each, arrived in wanted])
 
     def take_staged(self, staged: Staged) -> list[LedgerRow]:
-        """Take a staged group in, in its order, and return when all of it is durable."""
+        """Take a staged group in, in its order, and return when all of it is durable.
+
+        Raises KeyGone when somebody of it was erased meanwhile: stage it again.
+        """
         staged.written()  # before it keeps others from writing
         with self._turn:
             return self._catalog([staged])
@@ -414,6 +419,8 @@ class Reception:
         """Write ledger rows, instances, cases and a leaf for each delivery, in one transaction; it waits for the bytes."""
         taken = [each for staged in group for each in staged.taken]
         with self._ports.catalog.write() as tx:
+            if self._zone.forget_erased(tx.keys, (each.subject for each in taken if _is_sealed(each))):
+                raise KeyGone("a patient was erased whose object is on its way", "send it again: it will be refused")
             lines = _numbered(_settle(tx, taken))
             rows = _catalog(self._ports, tx, lines)
             tx.custody.note(
@@ -438,6 +445,10 @@ class Reception:
 
 def _is_kept(decision: Decision) -> bool:
     return isinstance(decision, Accepted | Filed | Quarantined)
+
+
+def _is_sealed(taken: Judged) -> bool:
+    return _is_kept(taken.decision) or taken.mends is not None
 
 
 def _digest(arrived: Arrived) -> Digest:

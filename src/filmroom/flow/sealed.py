@@ -74,13 +74,21 @@ class SealedZone:
             self._opened.update(unwrap(self._ports, tx.keys, self._zone, missing))
 
     def erased(self, subjects: Iterable[str]) -> set[str]:
-        """Return those of the subjects whose key was destroyed."""
+        """Return those of the subjects whose key was destroyed when it was last looked at; see `forget_erased`."""
         asked = sorted(set(subjects) - self._opened.keys())
         if not asked:
             return set()
         with self._ports.catalog.read() as tx:
             known = tx.keys.get(self._zone, asked)
         return {subject for subject, key in known.items() if key.wrapped is None}
+
+    def forget_erased(self, keys: DataKeys, subjects: Iterable[str]) -> set[str]:
+        """Return those whose key is destroyed by now, whoever did it, and know their keys no more."""
+        known = keys.get(self._zone, sorted(set(subjects)))
+        erased = {subject for subject, key in known.items() if key.wrapped is None}
+        for subject in erased:
+            self._opened.pop(subject, None)
+        return erased
 
     def put(self, name: str, subject: str, data: bytes) -> bytes:
         """Seal and store; `ensure` has been called for the subject. Returns the sealed bytes."""

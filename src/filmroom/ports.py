@@ -304,6 +304,10 @@ class Wholeness(Protocol):
         """Return the other series of those studies of which the sender announced how many instances they have."""
         ...
 
+    def announce(self, counts: Mapping[str, int]) -> list[int]:
+        """Keep how many instances the series with these UIDs are said to have; return those that are judged already."""
+        ...
+
     def facts(self, keys: Sequence[int]) -> Iterator[tuple[int, SeriesFacts]]: ...
 
     def judge(

@@ -328,7 +328,8 @@ class Slice:
 class SeriesFacts:
     """What is here of one series.
 
-    `announced` are instances that the sender's own objects speak of, of the series and of its study; `waiting` are
+    `announced` are instances that the sender's own objects speak of, or an archive that was asked, of the series and of
+    its study; `waiting` are
     instances of it in quarantine that are not here in another form; `standing` is what it was found to lack before.
     """
 

@@ -105,6 +105,16 @@ def test_the_facts_are_those_of_current_instances(catalog: SqlCatalog) -> None:
         assert tx.wholeness.beside([key]) == tx.wholeness.of_uid("1.2")
 
 
+def test_what_an_archive_says_of_a_series_counts_from_then_on(catalog: SqlCatalog) -> None:
+    _deliver(catalog, "b1", _instance(1, "1.1", series_announced=7), _instance(2, "1.2"))
+    _judge(catalog, "1.1")
+    with catalog.write() as tx:
+        assert tx.wholeness.announce({"1.1": 3, "1.2": 4, "1.9": 5}) == tx.wholeness.of_uid("1.1"), "the judged one"
+        keys = [*tx.wholeness.of_uid("1.1"), *tx.wholeness.of_uid("1.2")]
+        assert [facts.announced for _, facts in tx.wholeness.facts(keys)] == [3, 4]
+        assert tx.wholeness.announce({}) == []
+
+
 def test_only_studies_whose_size_was_announced_have_series_beside(catalog: SqlCatalog) -> None:
     _deliver(catalog, "b1", _instance(1, "1.1"), _instance(2, "1.2"))
     with catalog.read() as tx:

@@ -593,6 +593,10 @@ def test_an_object_over_the_limit_is_not_pulled_and_the_others_are(listening, pl
     [series] = pulled.series
     assert (series.state, series.here, series.missing) == ("incomplete", 2, 1)
     assert set(listening.outcomes()) == {images[0].SOPInstanceUID, images[2].SOPInstanceUID}
+    [incomplete] = listening.room.incomplete()
+    assert [(reason.code, reason.detail) for reason in incomplete.lacks if reason.code == "series-short"] == [
+        ("series-short", "2 of 3 announced instances of the series are here")
+    ]
 
 
 def retrievals(here: Listening):

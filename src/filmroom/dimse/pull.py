@@ -1,7 +1,7 @@
 """pull: ask another archive what it has, fetch it series by series, and say what did not come.
 
 There is no list of work on disk: what is here is in the catalog, so a run that was stopped, or failed, or is repeated a
-year later fetches only what is missing. One dead series never stops the others; an archive that is gone does. Objects
+year later fetches only what is missing. A series of which the archive has more than came is incomplete. One dead series never stops the others; an archive that is gone does. Objects
 come over C-GET on this association, or over C-MOVE to a listener of this room (`filmroom serve`).
 """
 
@@ -26,6 +26,7 @@ from filmroom.dimse.intake import REFUSED, TOO_LARGE, Intake, status
 from filmroom.dimse.serve import FIND, GET, MOVE, application, call_options
 from filmroom.dimse.wire import Measure, hush
 from filmroom.errors import Invalid, Unavailable
+from filmroom.flow.incomplete import announced
 from filmroom.flow.reception import Reception
 from filmroom.flow.retrieve import series as in_the_room
 from filmroom.ports import Ports
@@ -39,6 +40,7 @@ _SERIES_KEYS = frozenset(column.dicom for column in COLUMNS if column.level is L
 _IMAGE_KEYS = frozenset(column.dicom for column in COLUMNS if column.level is Level.INSTANCE and column.dicom)
 _PENDING = frozenset({0xFF00, 0xFF01})
 _AT_ONCE = 100
+_LONGEST_COUNT = 12  # VR IS
 _NOW_AND_THEN = 30.0
 _ENOUGH = 3
 """After so many calls in a row that reach nobody, the other archive is gone."""
@@ -250,6 +252,8 @@ def pull(
                 advance(1)
     finally:
         intake.finish()
+        counts = {each.series_uid: each.expected for each in pulled if each.series_uid and each.expected}
+        announced(ports, counts, by=endpoint.title)
     states = Counter(each.state for each in pulled)
     return Pulled(
         series=tuple(pulled),
@@ -295,7 +299,7 @@ def _listed(remote: _Remote, keys: Mapping[str, str], wait_for_window: Callable[
         for each in series:
             series_uid, count = _text(each, "SeriesInstanceUID"), _text(each, "NumberOfSeriesRelatedInstances")
             if series_uid:
-                number = int(count) if count.isdecimal() else None
+                number = int(count) if count.isdecimal() and len(count) <= _LONGEST_COUNT else None
                 found[uid, series_uid] = _Found(uid, series_uid, _text(each, "Modality"), number)
     return [found[key] for key in sorted(found)]
 

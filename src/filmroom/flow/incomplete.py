@@ -75,6 +75,20 @@ def judge_series(tx: Transaction, series_uid: str, at: datetime) -> None:
     _judge(tx, tx.wholeness.of_uid(series_uid), at, by_delivery=False)
 
 
+def announced(ports: Ports, counts: Mapping[str, int], *, by: str) -> None:
+    """Keep how many instances the archive named `by` says that series have, by UID, and judge them by it.
+
+    A series of which a delivery is open is judged when that is closed. Raises Denied.
+    """
+    what = {"kind": "announcement", "id": str(digest_of(counts)), "by": by}
+    permit = evidence.authorize(ports, "import", what)
+    if not counts:
+        return
+    with ports.catalog.write() as tx:
+        _judge(tx, tx.wholeness.announce(counts), ports.clock.now(), by_delivery=False)
+        evidence.record(tx, ports, permit, what, {"state": "announced", "series": len(counts)})
+
+
 def why_not(unfit: Mapping[tuple[str, str, str], Completeness | None], instance: StoredInstance) -> str:
     """Return why this instance is not to be handed on, "" when it may be; `unfit` is what the catalog says of series."""
     key = (instance.subject, instance.study_uid, instance.series_uid)

@@ -1,6 +1,6 @@
 """Whether series are whole: what the catalog knows that speaks for or against it, and the verdicts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -22,6 +22,7 @@ from filmroom.records import (
 )
 
 _CURRENT = instance.c.state == InstanceState.CURRENT
+_ANNOUNCE = update(series).where(series.c.series_uid == bindparam("uid")).values(series_announced=bindparam("count"))
 _ABOVE = series.join(study, series.c.study_pk == study.c.pk).join(patient, study.c.patient_pk == patient.c.pk)
 
 
@@ -52,6 +53,13 @@ class SqlWholeness:
         studies = {row.study_pk for row in rows_in(self._connection, announced, series.c.pk, keys)}
         beside = rows_in(self._connection, select(series.c.pk), series.c.study_pk, sorted(studies))
         return sorted({row.pk for row in beside} - set(keys))
+
+    def announce(self, counts: Mapping[str, int]) -> list[int]:
+        if counts:
+            said = [{"uid": uid, "count": count} for uid, count in counts.items()]
+            self._connection.execute(_ANNOUNCE, said)
+        judged = select(series.c.pk).where(series.c.completeness.is_not(None))
+        return sorted(row.pk for row in rows_in(self._connection, judged, series.c.series_uid, list(counts)))
 
     def facts(self, keys: Sequence[int]) -> Iterator[tuple[int, SeriesFacts]]:
         for some in chunks(keys):

@@ -128,6 +128,7 @@ def _copy(data: bytes, profile: Profile, pseudonyms: Pseudonyms) -> Applied:
         raise _NotPlain
     writer = _Writer(plan, Context(subject, days, pseudonyms.uid, known), walker.encodings)
     parts = writer.elements(source)
+    writer.done["drop"] += walker.private
     kept = {tag: _value_of(parts[tag]) for tag in _KEPT if tag in parts}
     parts |= plan.stamp | {tag: _element(tag, name, _padded(subject, name)) for tag, name in plan.named}
     header = part10.header(sop_class=kept[_FACTS[0]], sop_uid=kept[_FACTS[2]], syntax=syntax)
@@ -148,7 +149,10 @@ def _copy(data: bytes, profile: Profile, pseudonyms: Pseudonyms) -> Applied:
 
 
 class _Walker:
-    """Takes a data set apart, and gathers on the way the words that point to people."""
+    """Takes a data set apart, and gathers on the way the words that point to people.
+
+    `private` counts the private elements that were passed over.
+    """
 
     def __init__(self, data: bytes, retained: frozenset[int], *, is_native: bool) -> None:
         self._data = data
@@ -156,6 +160,7 @@ class _Walker:
         self._is_native = is_native
         self.words = policy.Words()
         self.pixels: tuple[int, memoryview] | None = None
+        self.private = 0
         self._last: dict[tuple[int, int, int], tuple[bytes | None, list[_Level]]] = {}
         self.encodings = _encodings(b"")
 
@@ -164,7 +169,7 @@ class _Walker:
         if not walk.plausible(self._data, at, explicit=True, little=True):
             raise _NotPlain
         found, _ = self._level(at, len(self._data), 0, 0)
-        if len(found) >= walk.MAX_ELEMENTS:
+        if len(found) + self.private >= walk.MAX_ELEMENTS:
             raise _NotPlain
         return found
 
@@ -191,6 +196,9 @@ class _Walker:
                 at = start + length
                 if at <= stop and tag == _PIXEL_DATA and not depth:
                     self.pixels = vr, memoryview(data)[start:at]
+                    continue
+                if group & 1 and not depth and vr not in _NOTED and at <= stop:
+                    self.private += 1  # no rule is about it, and nobody is named in it
                     continue
                 value = data[start:at]
                 if vr in _NOTED or tag in _WATCHED:

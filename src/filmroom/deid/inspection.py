@@ -43,6 +43,7 @@ from filmroom.records import Coverage, Finding, Severity
 
 _META = frozenset({0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00020012, 0x00020013})
 _PIXEL_TAGS = tuple(map(Tag, kinds.PIXELS))
+_PIXEL_NUMBERS = frozenset(map(int, _PIXEL_TAGS))
 _SAMPLES = "WaveformData"
 _METHOD_CODES = "DeidentificationMethodCodeSequence"
 _CLEANED = "113101"
@@ -194,10 +195,11 @@ def _look_at_elements(dataset: Dataset, rules: Mapping[int, Rule], seen: Inspect
     subject, moved = str(dataset.get("PatientID") or ""), []
     for element, path, stamped in _every(dataset):
         seen.elements += 1
-        rule = rules.get(int(element.tag))
+        tag = int(element.tag)
+        rule = rules.get(tag)
         if stamped:
             continue  # compared as a whole by _look_at_stamp
-        if rule is None or (element.tag in _PIXEL_TAGS and "." in path):
+        if rule is None or (tag in _PIXEL_NUMBERS and "." in path):
             # a picture inside an item, such as an icon, is looked at by nobody
             seen.fail(*(("private", "") if element.tag.is_private else ("not-allowed", path)))
             continue
@@ -256,7 +258,7 @@ def _every(dataset: Dataset, path: str = "", stamped: bool = False) -> Iterator[
 def _look_at_value(element: DataElement, rule: Rule, path: str, seen: Inspection) -> None:
     """Compare one value that is there with the source's identifiers and with what its rule promises."""
     vr, forbidden = str(element.VR), seen.forbidden
-    if element.tag in _PIXEL_TAGS or element.keyword == _SAMPLES:
+    if int(element.tag) in _PIXEL_NUMBERS or element.keyword == _SAMPLES:
         return  # looked at as a whole, by _look_at_pixels and _look_at_samples
     if rule.action is Action.EMPTY:
         seen.fail("not-empty", path)

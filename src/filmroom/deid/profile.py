@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import TypeAlias
@@ -178,6 +179,7 @@ def load(name_or_path: str) -> Profile:
         raise NotFound(f"there is no profile {name_or_path!r}", f"name {known}, or a UTF-8 TOML file") from error
 
 
+@lru_cache(16)
 def parse(text: str) -> Profile:
     """Return the profile that `text` (TOML) describes. Raises Invalid naming the line or the key at fault."""
     try:

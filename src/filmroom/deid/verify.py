@@ -44,6 +44,11 @@ class Passed:
     coverage: Coverage
     findings: tuple[Finding, ...]
 
+    @property
+    def digest(self) -> Digest:
+        """The digest of the bytes that were looked at."""
+        return Digest.parse(str(self.record["digest"]))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Residue:

@@ -115,7 +115,7 @@ def _make_all(ports: Ports, project: Project, profile: Profile, targets: Sequenc
                 reasons = (Reason(error.code, error.what),)
                 yield Made(_without_copy(project, profile, target.digest, reasons, failed=True), None)
                 continue
-            made = make(ports, project, profile, pseudonyms, source, extent)
+            made = make(ports, project, profile, pseudonyms, target.digest, source, extent)
             if made.data is not None:
                 crosswalk.note(made.copy.subject, source)
             yield made
@@ -145,14 +145,15 @@ def make(
     project: Project,
     profile: Profile,
     pseudonyms: Pseudonyms,
+    digest: Digest,
     source: bytes,
     extent: Extent = Extent.NOTHING,
 ) -> Made:
     """Make and judge one copy. The same source, profile, project key, extent and readers always give the same bytes.
 
-    `extent` is what was read of the series; with FRAMES, or where the source leaves doubts, every frame is.
+    `digest` is the source's, which fetching it has proven; `extent` is what was read of the series: with FRAMES, or where
+    the source leaves doubts, every frame is.
     """
-    digest = Digest.of(source)
     judged = judge(source, profile, pseudonyms, ports.readers, extent)
     if isinstance(judged, NotApplied):
         return Made(_without_copy(project, profile, digest, judged.reasons, subject=judged.subject), None)
@@ -220,7 +221,7 @@ def _keep(ports: Ports, made: Sequence[Made]) -> None:
 
 
 def _copy(project: Project, profile: Profile, source: Digest, judged: Judged) -> Copy:
-    applied = judged.applied
+    applied, verdict = judged.applied, judged.verdict
     return Copy(
         project=project.name,
         source=source,
@@ -230,7 +231,7 @@ def _copy(project: Project, profile: Profile, source: Digest, judged: Judged) ->
         reasons=(),
         findings=(),
         subject=applied.subject,
-        digest=Digest.of(judged.data),
+        digest=verdict.digest if isinstance(verdict, verify.Passed) else Digest.of(judged.data),
         size_bytes=len(judged.data),
         study_uid=applied.study_uid,
         series_uid=applied.series_uid,

@@ -81,6 +81,7 @@ class Made:
     outcome: Outcome
     name: str = ""
     data: bytes = field(default=b"", repr=False)
+    digest: Digest | None = None
     reasons: tuple[Reason, ...] = ()
     findings: tuple[Finding, ...] = ()
 
@@ -104,7 +105,7 @@ def scrub(
     started = clock.monotonic()
     rows: list[Row] = []
     findings: Counter[str] = Counter()
-    written: dict[str, Digest] = {}
+    written: dict[str, Digest | None] = {}
     surveys = _Surveys(paths, executor) if how.reads_pixels and ocr.is_installed() else None
     arrivals = sources.arrivals(paths, sources.Limits(leave_dicom=True))
     with progress.task("scrub", sources.count(paths)) as advance:
@@ -146,7 +147,8 @@ def copy_of(content: bytes | Path, how: How, extent: Extent | None = None) -> Ma
         return Made(Outcome.REFUSED, reasons=judged.reasons)
     match judged.verdict:
         case verify.Passed() as passed:
-            return Made(Outcome.CLEAN, f"{judged.applied.sop_uid}.dcm", judged.data, findings=passed.findings)
+            name = f"{judged.applied.sop_uid}.dcm"
+            return Made(Outcome.CLEAN, name, judged.data, passed.digest, findings=passed.findings)
         case verify.Residue() as residue:
             outcome = Outcome.REVIEW if residue.needs_eyes_only else Outcome.REFUSED
             return Made(outcome, reasons=in_words(residue.findings), findings=residue.findings)
@@ -209,9 +211,8 @@ def _begun(
     )
 
 
-def _written(made: Made, target: Objects, written: dict[str, Digest]) -> Made:
-    digest = Digest.of(made.data)
-    if written.setdefault(made.name, digest) != digest:
+def _written(made: Made, target: Objects, written: dict[str, Digest | None]) -> Made:
+    if written.setdefault(made.name, made.digest) != made.digest:
         return Made(Outcome.REFUSED, reasons=(_CLASH,), findings=made.findings)
     target.put(made.name, made.data)
     return made

@@ -186,7 +186,7 @@ def _members_come_again(ports: Ports, found: Manifest) -> Iterator[str]:
             except (NotFound, KeyGone, Corrupt) as error:
                 yield f"member {member.position}: {error.what}"
                 continue
-            made = make(ports, project, profile, pseudonyms, data, extent_of(copy)).data
+            made = make(ports, project, profile, pseudonyms, source.digest, data, extent_of(copy)).data
             if made is None or derive.commitment(salt, Digest.of(made)) != row.commitment:
                 yield f"member {member.position}: came out differently"
                 continue

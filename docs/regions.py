@@ -1,8 +1,8 @@
-"""Writes ingest/regions.csv, the vocabulary of body parts: `python docs/regions.py HIGHDICOM_WHEEL`.
+"""Writes dicom/regions.csv, the vocabulary of body parts: `python docs/regions.py HIGHDICOM_WHEEL`.
 
 highdicom (MIT licence) carries table L-1 of PS3.16, the Body Part Examined terms with their SNOMED CT codes, and its
 pairedness; pydicom (MIT licence) knows the older SNOMED RT identifiers of the same concepts. Terms that share a code with
-an earlier one are left out, so that a code has one term; ingest/normalization.toml says what they are read as.
+an earlier one are left out, so that a code has one term; dicom/normalization.toml says what they are read as.
 """
 
 import csv
@@ -15,7 +15,7 @@ from pydicom.sr._snomed_dict import mapping
 
 import filmroom
 
-TARGET = Path(filmroom.__file__).parent / "ingest" / "regions.csv"
+TARGET = Path(filmroom.__file__).parent / "dicom" / "regions.csv"
 SOURCE = "highdicom/_standard/anatomic_regions.json"
 
 

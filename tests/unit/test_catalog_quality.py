@@ -3,7 +3,7 @@
 from filmroom.catalog import quality
 from filmroom.catalog.quality import NONE, OTHER, RARE, SMALLEST
 from filmroom.dicom.attributes import BY_NAME
-from filmroom.ingest.normalize import reading
+from filmroom.dicom.normalize import reading
 from filmroom.records import Cell, ColumnType, Figure, Level
 
 MANY = SMALLEST

@@ -174,7 +174,7 @@ def test_devices_and_institutions_are_named_where_an_option_says_so_and_nowhere_
 @pytest.mark.parametrize("name", NAMES)
 def test_the_verifier_lets_pass_what_an_option_keeps_and_nothing_of_the_patient(name: str) -> None:
     source, loaded = _source(), profile.load(name)
-    forbidden = verify.identifiers(_bytes(source))
+    forbidden = verify.identifiers(_bytes(source), 1)
     copy = _copy(source, name)
     assert isinstance(verify.verify(_bytes(copy), forbidden, loaded), verify.Passed)
     for keyword, text in (("StationName", "Zander CT"), ("InstitutionName", "Klinik Zander")):

@@ -98,7 +98,7 @@ def copied(source: Dataset, reader: TextReader) -> tuple[bytes, bytes]:
 
 
 def judged(data: bytes, copy: bytes, reader: TextReader | None) -> verify.Passed | verify.Residue:
-    return verify.verify(copy, verify.identifiers(data), RESEARCH, reader, Extent.FRAMES)
+    return verify.verify(copy, verify.identifiers(data, 1), RESEARCH, reader, Extent.FRAMES)
 
 
 def changed(data: bytes, copy: bytes) -> NDArray[np.bool_]:

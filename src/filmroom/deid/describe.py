@@ -11,7 +11,7 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.uid import UID
 
 from filmroom.deid import table
-from filmroom.deid.profile import SENTENCES, STAMPED, Action, Profile, codes
+from filmroom.deid.profile import ON_FACES, SENTENCES, STAMPED, Action, Profile, codes
 
 _ITEMS = (
     "By their concept, unless PS3.15 Table E.3.4-1 wants them removed. An item of another concept goes with all that lies below "
@@ -43,6 +43,7 @@ class Description:
     digest: str
     options: tuple[str, ...]
     dates: str
+    faces: str
     sop_classes: tuple[SopClass, ...]
     groups: Mapping[str, Mapping[Action, tuple[str, ...]]]
     actions: Mapping[Action, str]
@@ -68,6 +69,7 @@ def describe(profile: Profile) -> Description:
         digest=str(profile.digest),
         options=tuple(sorted(profile.options)),
         dates="MODIFIED" if profile.shifts_dates else "REMOVED",
+        faces=profile.faces,
         sop_classes=classes,
         groups=groups,
         actions={action: SENTENCES[action] for action in Action if action in named},
@@ -87,6 +89,8 @@ def in_words(profile: Profile) -> list[str]:
         f"Digest: `{told.digest}`.",
         "",
         f"Options of PS3.15 E.3: {', '.join(told.options) or 'none'}. Longitudinal temporal information: {told.dates}.",
+        "",
+        f"Images in which a face can be seen, or from which one can be rebuilt ({told.faces}): {ON_FACES[profile.faces]}.",
         "",
         f"Every copy says what was done: {', '.join(told.stamped)}.",
         "",

@@ -33,7 +33,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from filmroom.deid import eyes
+from filmroom.deid import eyes, faces
 from filmroom.deid.identifying import IDENTIFIERS, PLACEHOLDERS, PLACES, tells
 from filmroom.deid.lexicon import code_words, words
 from filmroom.dicom import parse, pixels, walk
@@ -65,7 +65,7 @@ class Identifiers:
     `frames` are the digests of the source's decoded frames, None when it cannot be decoded, `waveforms` those of samples. `doubts` are the attributes
     of the source that do not exclude text in its pixels (`eyes`), an overlay, in a group of its own or in unused bits,
     among them; `unsettled` are those that reading the pixels does not settle. `extent` is how much has to be read.
-    `is_said_clean` is whether the source says that there is no text. `source` is kept for comparing pixels.
+    `is_said_clean` is whether the source says that there is no text, `face` why a face is possible. `source` is kept for comparing pixels.
     """
 
     terms: frozenset[str] = field(repr=False)
@@ -79,6 +79,7 @@ class Identifiers:
     unsettled: frozenset[str]
     extent: eyes.Extent
     is_said_clean: bool
+    face: faces.Sign | None
     source: Dataset = field(repr=False)
 
     @property
@@ -103,11 +104,11 @@ class _Notes:
         self.terms.setdefault(place, set()).update(terms)
 
 
-def identifiers(source: bytes) -> Identifiers:
+def identifiers(source: bytes, slices: int | None = None) -> Identifiers:
     """Return what identifies the patient, the people, the places and the study in the received bytes.
 
-    Header, every nested item and private attributes are read, and every frame is decoded. Raises Unreadable when the
-    bytes are no data set.
+    Header, every nested item and private attributes are read, and every frame is decoded. `slices` is how many objects the
+    series has, where that is known. Raises Unreadable when the bytes are no data set.
     """
     dataset = parse.read(source)
     notes = _Notes()
@@ -127,6 +128,7 @@ def identifiers(source: bytes) -> Identifiers:
         unsettled=eyes.beyond_reading(dataset),
         extent=eyes.Extent.FRAMES if notes.overlays else eyes.extent(dataset),
         is_said_clean=eyes.says_clean(dataset),
+        face=faces.sign(dataset, slices),
         source=dataset,
     )
 

@@ -21,7 +21,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 
-from filmroom.deid import contents, eyes, forms, kinds, proofread, slack
+from filmroom.deid import contents, eyes, faces, forms, kinds, proofread, slack
 from filmroom.deid.canonical import is_canonical
 from filmroom.deid.identifiers import (
     Identifiers,
@@ -35,7 +35,7 @@ from filmroom.deid.identifiers import (
     sample_bytes,
     waveform_digests,
 )
-from filmroom.deid.profile import STAMPED, Action, Profile, Rule, codes, method
+from filmroom.deid.profile import STAMPED, Action, Faces, Profile, Rule, codes, method
 from filmroom.dicom import encode, pixels, walk
 from filmroom.errors import Unreadable
 from filmroom.ports import TextReader
@@ -121,6 +121,7 @@ def inspect(
             seen.findings.update(proofread.text_in(dataset, seen.forbidden, reader))
         if kinds.has_pixels(seen.sop_class):
             _look_at_doubts(dataset, seen)
+            _look_at_face(dataset, seen)
     except (*_FAILURES, Unreadable):
         seen.fail("unreadable")
     if not seen.coverage.is_full:
@@ -350,6 +351,8 @@ def _look_at_doubts(dataset: Dataset, seen: Inspection) -> None:
     """
     forbidden, read = seen.forbidden, seen.read
     open_doubts = set(forbidden.unsettled if read is eyes.Extent.FRAMES else forbidden.doubts)
+    if forbidden.face and seen.profile.faces is Faces.ACCEPT:
+        open_doubts.discard(faces.STATED)
     items = dataset.get(_METHOD_CODES) or []
     claims = {"BurnedInAnnotation"} if str(dataset.get("BurnedInAnnotation")) == "NO" else set()
     if forbidden.is_said_clean:
@@ -359,6 +362,20 @@ def _look_at_doubts(dataset: Dataset, seen: Inspection) -> None:
     if read is not eyes.Extent.FRAMES:
         open_doubts |= claims
     seen.findings.update(eyes.findings(open_doubts, read))
+
+
+def _look_at_face(dataset: Dataset, seen: Inspection) -> None:
+    """Hold a possible face against the profile, and what the copy says of it; that there is none it cannot know."""
+    sign = seen.forbidden.face
+    if sign is None:
+        return
+    is_told = sign.code == faces.POSSIBLE
+    kept_back = Severity.ERROR if is_told else Severity.REVIEW
+    severity = Severity.INFO if seen.profile.faces is Faces.ACCEPT else kept_back
+    seen.findings.add(Finding(sign.code, severity, sign.place))
+    says, has_rule = dataset.get(faces.STATED), Tag(faces.STATED) in seen.profile.rules.get(seen.sop_class, {})
+    if says == "NO" or (is_told and has_rule and says != "YES"):
+        seen.fail("method", faces.STATED)
 
 
 def _look_at_samples(dataset: Dataset, seen: Inspection) -> None:

@@ -63,6 +63,19 @@ SENTENCES: Mapping[Action, str] = {
     Action.RETAIN: "kept in ASCII letters, unless something that identifies the patient is in it",
 }
 
+
+class Faces(StrEnum):
+    """What becomes of images in which a face can be seen, or from which one can be rebuilt (`faces`)."""
+
+    BLOCK = "block"
+    ACCEPT = "accept-under-agreement"
+
+
+ON_FACES: Mapping[Faces, str] = {
+    Faces.BLOCK: "refused; where the header names no part of the body, a person decides",
+    Faces.ACCEPT: "released as they are, and marked: what protects the patient is the agreement under which they are used",
+}
+
 _TEXT = frozenset("LO SH ST LT UC UT".split())
 _ROOM_FOR: Mapping[Action, frozenset[str]] = {
     Action.KEEP: frozenset("AT CS DS FD FL IS OB OD OF OL OV OW SL SQ SS SV TM UI UL US UV".split()),
@@ -148,6 +161,7 @@ class Profile:
     digest: Digest
     text: str = field(repr=False)
     options: frozenset[Option]
+    faces: Faces
     rules: Mapping[str, Mapping[int, Rule]] = field(repr=False)
     codes: Mapping[str, tuple[tuple[str, str], ...]] = field(repr=False)
     retained: frozenset[str] = field(repr=False)
@@ -186,7 +200,7 @@ def parse(text: str) -> Profile:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise Invalid(f"the profile is not TOML: {error}", "mend that line") from None
-    if extra := sorted(document.keys() - {"name", "options", "groups", "classes", "concepts"}):
+    if extra := sorted(document.keys() - {"name", "options", "faces", "groups", "classes", "concepts"}):
         raise _at(extra[0], "is not a key of a profile")
     name = document.get("name")
     if not isinstance(name, str):
@@ -204,6 +218,7 @@ def parse(text: str) -> Profile:
         digest=Digest.of(text.encode()),
         text=text,
         options=options,
+        faces=_faces(document.get("faces", Faces.BLOCK)),
         rules=rules,
         codes={uid: (_BASIC, *(_CODES[option] for option in _CODES if option in used[uid])) for uid in rules},
         retained=frozenset(_retained(rules, options)),
@@ -283,6 +298,14 @@ def _options(words: object) -> frozenset[Option]:
     if wrong := sorted(set(words.split()) - known.keys()):
         raise _at("options", f"names {wrong[0]}; what filmroom can do is {', '.join(known)}")
     return frozenset(known[word] for word in words.split())
+
+
+def _faces(word: object) -> Faces:
+    if word == "deface":
+        raise _at("faces", "is deface, and nothing here can remove a face yet")
+    if word not in set(Faces):
+        raise _at("faces", f"must be {' or '.join(Faces)}")
+    return Faces(str(word))
 
 
 def _table(document: Mapping[str, object], key: str) -> Iterable[tuple[str, object]]:

@@ -1,7 +1,7 @@
 """The columns of the catalog: which attribute fills each, at which level, in which unit.
 
 This table is the whole vocabulary of queries. `dicom.parse` fills the columns that an attribute fills, as received, and
-`ingest.normalize` those that it reads out of them, `ingest.accept` those of the level `file`; `catalog.schema` makes columns of them,
+`dicom.normalize` those that it reads out of them, `ingest.accept` those of the level `file`; `catalog.schema` makes columns of them,
 `catalog.query` allows nothing else, and docs/columns.md is generated from them. A column's name carries its unit.
 Identifying columns are the clinical zone's and never leave with a snapshot.
 """

@@ -11,8 +11,8 @@ from itertools import groupby, islice
 
 from filmroom.canon import canonical
 from filmroom.crypto import sign
+from filmroom.deid import faces, survey, verify
 from filmroom.deid import profile as profiles
-from filmroom.deid import survey, verify
 from filmroom.deid.apply import NotApplied
 from filmroom.deid.eyes import READ, SERIES_READ, Extent, is_reconstruction
 from filmroom.deid.judge import Judged, judge
@@ -25,7 +25,7 @@ from filmroom.flow.project import open_project
 from filmroom.flow.sealed import SealedZone, project_subject
 from filmroom.ids import Digest, Zone
 from filmroom.ports import Ports
-from filmroom.records import Copy, CopyState, Finding, Project, Reason, Severity, StoredInstance
+from filmroom.records import Copy, CopyState, Finding, Level, Project, Reason, Severity, StoredInstance
 
 GROUP = 32
 REVIEW = "review/"
@@ -108,6 +108,8 @@ def _make_all(ports: Ports, project: Project, profile: Profile, targets: Sequenc
     for _, series in groupby(targets, key=lambda target: target.series_uid):
         slices = list(series)
         extent = _survey(ports, clinical, slices)
+        with ports.catalog.read() as tx:  # not everything of a series need be among the targets
+            whole = len(tx.instances.find(Level.SERIES, slices[0].series_uid))
         for target in slices:
             try:
                 source = _source(clinical, target)
@@ -115,7 +117,7 @@ def _make_all(ports: Ports, project: Project, profile: Profile, targets: Sequenc
                 reasons = (Reason(error.code, error.what),)
                 yield Made(_without_copy(project, profile, target.digest, reasons, failed=True), None)
                 continue
-            made = make(ports, project, profile, pseudonyms, target.digest, source, extent)
+            made = make(ports, project, profile, pseudonyms, target.digest, source, extent, whole)
             if made.data is not None:
                 crosswalk.note(made.copy.subject, source)
             yield made
@@ -140,6 +142,12 @@ def extent_of(copy: Copy) -> Extent:
     return Extent.FRAMES if READ in codes else Extent.SERIES if SERIES_READ in codes else Extent.NOTHING
 
 
+def slices_of(copy: Copy) -> int | None:
+    """Return of how long a series this copy was made: 1 for too short a one to show a face, None for any other."""
+    codes = {finding.code for finding in copy.findings}
+    return None if codes & {faces.POSSIBLE, faces.NOT_EXCLUDED} else 1
+
+
 def make(
     ports: Ports,
     project: Project,
@@ -148,13 +156,14 @@ def make(
     digest: Digest,
     source: bytes,
     extent: Extent = Extent.NOTHING,
+    slices: int | None = None,
 ) -> Made:
-    """Make and judge one copy. The same source, profile, project key, extent and readers always give the same bytes.
+    """Make and judge one copy. The same source, profile, project key, readers, extent and slices always give the same bytes.
 
-    `digest` is the source's, which fetching it has proven; `extent` is what was read of the series: with FRAMES, or where
-    the source leaves doubts, every frame is.
+    `digest` is the source's, which fetching it has proven. `extent` is what was read of the series: with FRAMES, or where the
+    source leaves doubts, every frame is. `slices` is how many objects the series has, None where that is not known.
     """
-    judged = judge(source, profile, pseudonyms, ports.readers, extent)
+    judged = judge(source, profile, pseudonyms, ports.readers, extent, slices)
     if isinstance(judged, NotApplied):
         return Made(_without_copy(project, profile, digest, judged.reasons, subject=judged.subject), None)
     copy = _copy(project, profile, digest, judged)

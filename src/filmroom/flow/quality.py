@@ -6,8 +6,8 @@ from datetime import datetime
 from functools import partial
 
 from filmroom.catalog import quality as figures_of
+from filmroom.dicom.normalize import reading
 from filmroom.flow import evidence
-from filmroom.ingest.normalize import reading
 from filmroom.ports import Ports, Transaction
 from filmroom.records import By, Cell, Figure, Level
 

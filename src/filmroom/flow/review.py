@@ -6,7 +6,7 @@ from filmroom.deid import profile as profiles
 from filmroom.deid import verify
 from filmroom.errors import Refused
 from filmroom.flow import evidence
-from filmroom.flow.deidentify import extent_of, in_words, review_name, review_subject, signed
+from filmroom.flow.deidentify import extent_of, in_words, review_name, review_subject, signed, slices_of
 from filmroom.flow.sealed import SealedZone, project_subject
 from filmroom.ids import Zone
 from filmroom.ports import Ports
@@ -45,7 +45,7 @@ def decide_review(ports: Ports, copy: int, *, passed: bool, why: str) -> Copy:
     kept = review_name(clinical, waiting.digest)
     if passed:
         data = clinical.get(kept, review_subject(waiting))
-        forbidden = verify.identifiers(clinical.get_content(source.digest, source.subject))
+        forbidden = verify.identifiers(clinical.get_content(source.digest, source.subject), slices_of(waiting))
         second = ports.readers.second if ports.readers else None
         match verify.passed_by_reviewer(data, forbidden, profile, permit.actor.name, second, extent_of(waiting)):
             case verify.Passed() as verdict:

@@ -106,10 +106,10 @@ def scrub(
     rows: list[Row] = []
     findings: Counter[str] = Counter()
     written: dict[str, Digest | None] = {}
-    surveys = _Surveys(paths, executor) if how.reads_pixels and ocr.is_installed() else None
+    series = _Series(paths, executor, reads=how.reads_pixels and ocr.is_installed())
     arrivals = sources.arrivals(paths, sources.Limits(leave_dicom=True))
     with progress.task("scrub", sources.count(paths)) as advance:
-        for source, made in _made(arrivals, how, surveys, executor, ahead):
+        for source, made in _made(arrivals, how, series, executor, ahead):
             if made.outcome is Outcome.CLEAN:
                 made = _written(made, target, written)
             codes = [each.code for each in made.findings] + [each.code for each in made.reasons]
@@ -126,10 +126,11 @@ def scrub(
     )
 
 
-def copy_of(content: bytes | Path, how: How, extent: Extent | None = None) -> Made:
+def copy_of(content: bytes | Path, how: How, extent: Extent | None = None, slices: int | None = None) -> Made:
     """Make and judge one copy. Never raises for what the bytes hold.
 
-    `extent` is what was read of its series. Where that is not known, as in archives, every frame of a scanner's image is.
+    `extent` is what was read of its series, and `slices` how many files that has. Where they are not known, as in archives,
+    every frame of a scanner's image is read, and the series taken for long enough to show a face.
     """
     try:
         data = content if isinstance(content, bytes) else content.read_bytes()
@@ -142,7 +143,7 @@ def copy_of(content: bytes | Path, how: How, extent: Extent | None = None) -> Ma
     readers = ocr.readers() if how.reads_pixels else None
     if extent is None:
         extent = Extent.FRAMES if eyes.is_reconstruction(identity.identify(data).sop_class) else Extent.NOTHING
-    judged = judge(data, *_loaded(how), readers, extent)
+    judged = judge(data, *_loaded(how), readers, extent, slices)
     if isinstance(judged, NotApplied):
         return Made(Outcome.REFUSED, reasons=judged.reasons)
     match judged.verdict:
@@ -154,25 +155,32 @@ def copy_of(content: bytes | Path, how: How, extent: Extent | None = None) -> Ma
             return Made(outcome, reasons=in_words(residue.findings), findings=residue.findings)
 
 
-class _Surveys:
-    """What samples of each scanner's series tell, asked for when the first of its files comes."""
+class _Series:
+    """How long each scanner's series is, and what samples of it tell, asked for when the first of its files comes."""
 
-    def __init__(self, paths: Sequence[Path], executor: Executor | None) -> None:
+    def __init__(self, paths: Sequence[Path], executor: Executor | None, *, reads: bool) -> None:
+        self._reads = reads
         self._series: dict[str, list[Path]] = {}
         for path, head in sources.dicom_files(paths):
             who = identity.identify(head)
             if eyes.is_reconstruction(who.sop_class) and who.series_uid:
                 self._series.setdefault(who.series_uid, []).append(path)
         self._uids = {path: uid for uid, members in self._series.items() for path in members}
-        self._begun = {uid: executor.submit(survey_of, each) for uid, each in self._series.items()} if executor else {}
+        ahead = executor if reads else None
+        self._begun = {uid: ahead.submit(survey_of, each) for uid, each in self._series.items()} if ahead else {}
         self._extents: dict[str, Extent] = {}
 
     def extent(self, path: Path) -> Extent | None:
-        """Return how much is read of the series of this file, None when it is of none that is known."""
-        uid = self._uids.get(path)
+        """Return how much is read of the series of this file, None when it is of none that is known or nothing is read."""
+        uid = self._uids.get(path) if self._reads else None
         if uid is not None and uid not in self._extents:
             self._extents[uid] = self._begun[uid].result() if uid in self._begun else survey_of(self._series[uid])
         return None if uid is None else self._extents[uid]
+
+    def slices(self, path: Path) -> int | None:
+        """Return how many files are of the series of this file, None when it is of none that is known."""
+        uid = self._uids.get(path)
+        return None if uid is None else len(self._series[uid])
 
 
 def survey_of(members: Sequence[Path]) -> Extent:
@@ -182,12 +190,12 @@ def survey_of(members: Sequence[Path]) -> Extent:
 
 
 def _made(
-    arrivals: Iterable[sources.Arrival], how: How, surveys: _Surveys | None, executor: Executor | None, ahead: int
+    arrivals: Iterable[sources.Arrival], how: How, series: _Series, executor: Executor | None, ahead: int
 ) -> Iterator[tuple[str, Made]]:
     """Yield each file's name and what came of it, in order."""
     waiting: deque[tuple[str, Callable[[], Made]]] = deque()
     for arrival in arrivals:
-        waiting.append((arrival.name, _begun(arrival, how, surveys, executor)))
+        waiting.append((arrival.name, _begun(arrival, how, series, executor)))
         if len(waiting) > ahead:
             name, made = waiting.popleft()
             yield name, made()
@@ -195,19 +203,17 @@ def _made(
         yield name, made()
 
 
-def _begun(
-    arrival: sources.Arrival, how: How, surveys: _Surveys | None, executor: Executor | None
-) -> Callable[[], Made]:
+def _begun(arrival: sources.Arrival, how: How, series: _Series, executor: Executor | None) -> Callable[[], Made]:
     """Begin a copy; what is returned waits for it."""
     content = arrival.unread.path if arrival.unread is not None else arrival.data
     if content is None or arrival.problem is not None:
         refused = Made(Outcome.REFUSED, reasons=(arrival.problem or _NO_BYTES,))
         return lambda: refused
-    extent = surveys.extent(content) if surveys is not None and isinstance(content, Path) else None
+    known = (series.extent(content), series.slices(content)) if isinstance(content, Path) else (None, None)
     return (
-        partial(copy_of, content, how, extent)
+        partial(copy_of, content, how, *known)
         if executor is None
-        else executor.submit(copy_of, content, how, extent).result
+        else executor.submit(copy_of, content, how, *known).result
     )
 
 

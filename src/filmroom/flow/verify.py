@@ -15,7 +15,7 @@ from filmroom.deid import verify as verifier
 from filmroom.deid.pseudonym import Pseudonyms
 from filmroom.errors import Corrupt, FilmroomError, KeyGone, NotFound, Refused
 from filmroom.flow import build, evidence
-from filmroom.flow.deidentify import extent_of, make
+from filmroom.flow.deidentify import extent_of, make, slices_of
 from filmroom.flow.freeze import ENVELOPE, ROOT, object_name, salt_of
 from filmroom.flow.sealed import SealedZone, project_subject
 from filmroom.flow.snapshots import Manifest, read_manifest
@@ -186,7 +186,7 @@ def _members_come_again(ports: Ports, found: Manifest) -> Iterator[str]:
             except (NotFound, KeyGone, Corrupt) as error:
                 yield f"member {member.position}: {error.what}"
                 continue
-            made = make(ports, project, profile, pseudonyms, source.digest, data, extent_of(copy)).data
+            made = make(ports, project, profile, pseudonyms, source.digest, data, extent_of(copy), slices_of(copy)).data
             if made is None or derive.commitment(salt, Digest.of(made)) != row.commitment:
                 yield f"member {member.position}: came out differently"
                 continue

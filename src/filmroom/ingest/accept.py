@@ -7,11 +7,11 @@ be trusted is quarantined with every reason, never dropped.
 
 from dataclasses import replace
 
+from filmroom.dicom.normalize import normalize
 from filmroom.dicom.parse import parse
 from filmroom.dicom.windows import Lengthy
 from filmroom.ids import Digest
 from filmroom.ingest import nifti, sidecar, slide
-from filmroom.ingest.normalize import normalize
 from filmroom.ingest.sniff import kind
 from filmroom.records import (
     Accepted,

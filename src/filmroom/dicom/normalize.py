@@ -79,6 +79,22 @@ def reading(column: str, received: str) -> str | None:
             raise KeyError(column)
 
 
+def parts_named(text: str) -> frozenset[str]:
+    """Return every body part (PS3.16 Annex L) that a description or a value of Body Part Examined names."""
+    return _tables().regions.named(text)
+
+
+def part_coded(scheme: str, code: str) -> str:
+    """Return the body part that a code of Anatomic Region Sequence means, or ""."""
+    return _tables().regions.by_code(f"{scheme}:{code}")
+
+
+def parts_with(part: str) -> frozenset[str]:
+    """Return a body part, what lies inside it, and what it lies inside of."""
+    inside = _tables().regions.inside
+    return frozenset({part, *inside[part], *(term for term in inside if part in inside[term])})
+
+
 # -- one thing at a time -------------------------------------------------------------------------------------------
 
 
@@ -255,6 +271,10 @@ class _Regions:
     def by_code(self, code: str) -> str:
         return self._codes.get(_known_scheme(code), "")
 
+    def named(self, text: str) -> frozenset[str]:
+        squeezed = "".join(_tokens(text)).upper()
+        return frozenset({squeezed} if squeezed in self._terms else self._words.all(text))
+
     def term(self, examined: str) -> str:
         """Return what a value of Body Part Examined means, or ""."""
         if self.says_nothing(examined):
@@ -309,7 +329,7 @@ class _Tables:
 
 @cache
 def _tables() -> _Tables:
-    folder = files("filmroom.ingest")
+    folder = files("filmroom.dicom")
     table = tomllib.loads(folder.joinpath("normalization.toml").read_text("utf-8"))
     rows = list(csv.DictReader(folder.joinpath("regions.csv").read_text("utf-8").splitlines()))
     modality, laterality, view, maker = (table[name] for name in ("modality", "laterality", "view", "manufacturer"))

@@ -15,14 +15,14 @@ from tests.vectors.dicom_files import sound
 
 from filmroom.dicom.attributes import BY_NAME
 from filmroom.dicom.encode import encode
+from filmroom.dicom.normalize import normalize
 from filmroom.ids import Digest
 from filmroom.ingest.accept import accept
-from filmroom.ingest.normalize import normalize
 from filmroom.records import Accepted, Quarantined, Value
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
-ROWS = list(csv.DictReader(files("filmroom.ingest").joinpath("regions.csv").read_text("utf-8").splitlines()))
-TABLE = tomllib.loads(files("filmroom.ingest").joinpath("normalization.toml").read_text("utf-8"))
+ROWS = list(csv.DictReader(files("filmroom.dicom").joinpath("regions.csv").read_text("utf-8").splitlines()))
+TABLE = tomllib.loads(files("filmroom.dicom").joinpath("normalization.toml").read_text("utf-8"))
 
 
 def region(**facts: str) -> tuple[Value, Value]:

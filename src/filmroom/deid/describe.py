@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pydicom.datadict import keyword_for_tag
 from pydicom.uid import UID
 
-from filmroom.deid import table
+from filmroom.deid import devices, table
 from filmroom.deid.profile import ON_FACES, SENTENCES, STAMPED, Action, Profile, codes
 
 _ITEMS = (
@@ -44,6 +44,7 @@ class Description:
     options: tuple[str, ...]
     dates: str
     faces: str
+    devices: Mapping[str, int]
     sop_classes: tuple[SopClass, ...]
     groups: Mapping[str, Mapping[Action, tuple[str, ...]]]
     actions: Mapping[Action, str]
@@ -70,6 +71,7 @@ def describe(profile: Profile) -> Description:
         options=tuple(sorted(profile.options)),
         dates="MODIFIED" if profile.shifts_dates else "REMOVED",
         faces=profile.faces,
+        devices={"filmroom": len(devices.shipped()), "profile": len(profile.devices)},
         sop_classes=classes,
         groups=groups,
         actions={action: SENTENCES[action] for action in Action if action in named},
@@ -91,6 +93,8 @@ def in_words(profile: Profile) -> list[str]:
         f"Options of PS3.15 E.3: {', '.join(told.options) or 'none'}. Longitudinal temporal information: {told.dates}.",
         "",
         f"Images in which a face can be seen, or from which one can be rebuilt ({told.faces}): {ON_FACES[profile.faces]}.",
+        "",
+        f"Known devices whose banner is blanked: {told.devices['filmroom']} of filmroom, {told.devices['profile']} of the profile.",
         "",
         f"Every copy says what was done: {', '.join(told.stamped)}.",
         "",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from filmroom.deid import faces, verify
+from filmroom.deid import devices, faces, verify
 from filmroom.deid.apply import Applied, NotApplied, apply
 from filmroom.deid.eyes import Extent
 from filmroom.deid.mark import mark
@@ -54,7 +54,9 @@ def judge(
         return NotApplied(reasons=(FACE,), subject=applied.subject)
     if face:
         data = mark(data, face, profile)
+    known = devices.boxes(forbidden.source, profile.devices)
+    extent = Extent.FRAMES if known else extent
     if readers is not None and Extent.FRAMES in (extent, forbidden.extent):
-        data = redact(data, profile, readers.first)
+        data = redact(data, profile, readers.first, known)
     verdict = verify.verify(data, forbidden, profile, readers.second if readers else None, extent)
     return Judged(applied, data, verdict)

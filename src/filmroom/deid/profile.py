@@ -25,7 +25,8 @@ from typing import TypeAlias
 from pydicom._uid_dict import UID_dictionary
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 
-from filmroom.deid import kinds, table
+from filmroom.deid import devices, kinds, table
+from filmroom.deid.devices import Device
 from filmroom.deid.identifying import STATIONS
 from filmroom.deid.publiccodes import SCHEMES
 from filmroom.deid.table import Option, Tables
@@ -162,6 +163,7 @@ class Profile:
     text: str = field(repr=False)
     options: frozenset[Option]
     faces: Faces
+    devices: tuple[Device, ...]
     rules: Mapping[str, Mapping[int, Rule]] = field(repr=False)
     codes: Mapping[str, tuple[tuple[str, str], ...]] = field(repr=False)
     retained: frozenset[str] = field(repr=False)
@@ -200,7 +202,7 @@ def parse(text: str) -> Profile:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise Invalid(f"the profile is not TOML: {error}", "mend that line") from None
-    if extra := sorted(document.keys() - {"name", "options", "faces", "groups", "classes", "concepts"}):
+    if extra := sorted(document.keys() - {"name", "options", "faces", "groups", "classes", "concepts", "devices"}):
         raise _at(extra[0], "is not a key of a profile")
     name = document.get("name")
     if not isinstance(name, str):
@@ -219,6 +221,7 @@ def parse(text: str) -> Profile:
         text=text,
         options=options,
         faces=_faces(document.get("faces", Faces.BLOCK)),
+        devices=devices.parse(document.get("devices", [])),
         rules=rules,
         codes={uid: (_BASIC, *(_CODES[option] for option in _CODES if option in used[uid])) for uid in rules},
         retained=frozenset(_retained(rules, options)),

@@ -9,7 +9,7 @@ It proves nothing, as `apply`: whether text is left is for the verifier to say. 
 C.8.5.5 (US regions), PS3.15 E.3.1 (Clean Pixel Data Option).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from typing import TypeAlias
 
@@ -22,6 +22,7 @@ from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian
 
 from filmroom.deid import glance, policy
+from filmroom.deid.devices import Box
 from filmroom.deid.pixels import EXPLICIT_BIG, NATIVE
 from filmroom.deid.profile import Profile, codes
 from filmroom.dicom import encode, pixels, walk
@@ -49,14 +50,18 @@ _OF_THE_ENCODING = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 _PIXEL_DATA = Tag("PixelData")
 
 
-def redact(data: bytes, profile: Profile, reader: TextReader) -> bytes:
-    """Return the copy `data` without the text that `reader` finds in it. The same arguments give the same bytes.
+def redact(data: bytes, profile: Profile, reader: TextReader, known: Sequence[Box] = ()) -> bytes:
+    """Return the copy `data` without what lies in the boxes that are `known`, and without the text that `reader` finds in it.
+
+    The same arguments give the same bytes.
 
     A copy that cannot be decoded, or not be changed, comes back as it was: the verifier finds the text, or cannot look either.
     """
     try:
         dataset = pydicom.dcmread(BytesIO(data))
         mask = _outside_of_regions(dataset)
+        for box in known:
+            mask[box.top : box.bottom, box.left : box.right] = True
         for frame in glance.frames(dataset):
             mask |= text_in(glance.grey(frame), reader)
         received = str(dataset.file_meta.TransferSyntaxUID)

@@ -65,7 +65,7 @@ from filmroom.flow.receive import receive, stage_and_write
 from filmroom.flow.reception import Arrived, Delivery, Judged, Receipt, Reception
 from filmroom.flow.reidentify import answer, ask, countersign, questions
 from filmroom.flow.retrieve import Retrieval, retrieve
-from filmroom.flow.review import decide_review, reviews, show_review
+from filmroom.flow.review import decide_review, picture_review, reviews, show_review
 from filmroom.flow.scrub import How, Scrub
 from filmroom.flow.scrub import scrub as scrub_files
 from filmroom.flow.serve import serve
@@ -438,6 +438,14 @@ class Room:
     def show_review(self, copy: int) -> Copy:
         """Show one copy. Raises NotFound."""
         return show_review(self._ports, copy)
+
+    def picture_review(self, copy: int) -> str:
+        """Return a page, HTML, with frames of a waiting copy beside those of its source.
+
+        It is as clinical as the source, and that it was made is written down. Raises NotFound, Refused when the copy is not
+        waiting, Unreadable when it is no image that can be decoded.
+        """
+        return picture_review(self._ports, copy)
 
     def decide_review(self, copy: int, *, passed: bool, why: str) -> Copy:
         """Pass or refuse a waiting copy. Passing verifies it again: a reviewer can answer for what only eyes can see,

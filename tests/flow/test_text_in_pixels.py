@@ -1,8 +1,11 @@
 """What becomes of images with text in them, in a room with readers and in one without."""
 
+import re
 import zipfile
+from base64 import b64decode
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from filmroom.deid import ocr
+from filmroom.errors import Refused
 from filmroom.ids import Zone
 from filmroom.ports import Readers
 from filmroom.records import CopyState, Line
@@ -100,6 +104,44 @@ def test_a_person_can_pass_text_that_is_nobody_s(world, make_ct, readers) -> Non
     waiting = room.review()[0]
     assert waiting.id is not None
     assert room.decide_review(waiting.id, passed=True, why="a word").state is CopyState.CLEAN
+
+
+@dataclass
+class Sees:
+    """A reader that reads the same line in every picture."""
+
+    line: Line
+
+    def read(self, picture) -> Sequence[Line]:
+        return [self.line]
+
+
+def test_who_decides_sees_the_frames_of_source_and_copy_beside_each_other(world, make_ct) -> None:
+    blanked = Sees(Line(top=8, left=8, bottom=24, right=100, text="PLANTED P1", confidence=0.9))
+    left = Sees(Line(top=120, left=30, bottom=130, right=90, text="WARD 7", confidence=0.9))
+    room = filled(world, make_ct, Readers(first=blanked, second=left), "PLANTED P1")
+    assert room.deidentify("lung").review == 3
+    waiting = room.review()[0]
+    assert waiting.id is not None
+    page = room.picture_review(waiting.id)
+    assert "CLINICAL" in page and "text-in-pixels" in page
+    assert page.count('<rect x="30" y="120" width="60" height="10"/>') == page.count("<figcaption>after") > 0
+    before, after = (_pictures(page, title)[0] for title in ("before", "after"))
+    tinted = before[..., 0] > before[..., 1]
+    assert tinted[8:24, 8:100].mean() > 0.9 and not tinted[40:].any()
+    assert not after[8:24, 8:100].any()
+    assert "src=" not in page and "http" not in page.replace("http-equiv", "")
+    assert "PLANTED" not in page.upper()
+    entry = room.audit(last=1)[0].entry
+    assert (entry["verb"], entry["outcome"]) == ("review", {"state": "pictured", "frames": 1})
+    room.decide_review(waiting.id, passed=False, why="a ward")
+    with pytest.raises(Refused, match="does not wait"):
+        room.picture_review(waiting.id)
+
+
+def _pictures(page: str, title: str) -> list[np.ndarray]:
+    found = re.findall(rf"<figcaption>{title}</figcaption>.*?base64,([A-Za-z0-9+/=]+)", page)
+    return [np.asarray(Image.open(BytesIO(b64decode(each)))) for each in found]
 
 
 def test_a_folder_s_series_are_sampled_too_and_in_an_archive_every_slice_is_read(

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -93,11 +93,23 @@ def list_reviews(context: typer.Context) -> None:
 
 
 @review.command("show")
-def show_review(context: typer.Context, copy: Annotated[int, typer.Argument(metavar="ID", max=2**62)]) -> None:
+def show_review(
+    context: typer.Context,
+    copy: Annotated[int, typer.Argument(metavar="ID", max=2**62)],
+    pictures: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write an HTML page with frames of source and copy, clinical, side by side."),
+    ] = None,
+) -> None:
     """Show a copy with its findings."""
     session: Session = context.obj
     with session.open() as room:
-        session.answer(room.show_review(copy))
+        shown = room.show_review(copy)
+        if pictures is not None:
+            page = room.picture_review(copy)
+            with _own_file(pictures) as file:
+                file.write(page)
+        session.answer(shown)
 
 
 @review.command("decide")
@@ -154,12 +166,17 @@ def scrub(
 
 def _write_map(path: Path, rows: Sequence[Row]) -> None:
     """Write the file for its owner alone: names of files can be names of patients."""
-    path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8", newline="") as file:
+    with _own_file(path) as file:
         writer = csv.writer(file)
         writer.writerow(("source", "output", "outcome", "reasons"))
         for row in rows:
             writer.writerow((row.source, row.output, row.outcome, "; ".join(each.code for each in row.reasons)))
+
+
+def _own_file(path: Path) -> TextIO:
+    """Open a new file that nobody but its owner can read, in the place of one that may be there."""
+    path.unlink(missing_ok=True)
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8", newline="")
 
 
 @reidentify.command("request")

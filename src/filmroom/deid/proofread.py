@@ -12,7 +12,7 @@ from filmroom.deid import glance
 from filmroom.deid.identifiers import Identifiers, in_reading
 from filmroom.dicom.pixels import Frame
 from filmroom.ports import TextReader
-from filmroom.records import Finding, Severity
+from filmroom.records import Finding, Line, Severity
 
 _FEWEST = 3
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -36,7 +36,12 @@ def text_in(dataset: Dataset, forbidden: Identifiers, reader: TextReader) -> set
 
 def is_legible(frame: Frame, reader: TextReader) -> bool:
     """Say whether there may be text in a frame."""
-    return bool(glance.legible(reader.read(relief(frame)), _FEWEST))
+    return bool(lines(frame, reader))
+
+
+def lines(frame: Frame, reader: TextReader) -> list[Line]:
+    """Return what may be text in a frame."""
+    return glance.legible(reader.read(relief(frame)), _FEWEST)
 
 
 def relief(frame: Frame) -> NDArray[np.uint8]:

@@ -40,8 +40,13 @@ def picture(
         raise Unreadable("the frame is too large for a picture", "retrieve the frame itself")
     small = np.ascontiguousarray(_shrunk(grey, size) if size else grey)  # the planes of a colour may lie apart
     if media == PNG:
-        return bytes(imagecodecs.png_encode(small))
+        return png(small)
     return bytes(imagecodecs.jpeg8_encode(small, level=quality))
+
+
+def png(picture: NDArray[np.uint8]) -> bytes:
+    """Return a picture, grey or RGB, as PNG."""
+    return bytes(imagecodecs.png_encode(np.ascontiguousarray(picture)))
 
 
 def _parse_window(text: str) -> tuple[float, float, str]:

@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 from filmroom.deid import profile as profiles
-from filmroom.deid import verify
+from filmroom.deid import sidebyside, verify
+from filmroom.dicom import parse
 from filmroom.errors import Refused
 from filmroom.flow import evidence
 from filmroom.flow.deidentify import extent_of, in_words, review_name, review_subject, signed, slices_of
 from filmroom.flow.sealed import SealedZone, project_subject
-from filmroom.ids import Zone
+from filmroom.ids import Digest, Zone
 from filmroom.ports import Ports
 from filmroom.records import Copy, CopyState
 
@@ -27,6 +28,34 @@ def show_review(ports: Ports, copy: int) -> Copy:
         return tx.copies.get(copy)
 
 
+def picture_review(ports: Ports, copy: int) -> str:
+    """Return a page, HTML, with frames of a waiting copy beside those of its source: clinical, and written down.
+
+    Raises NotFound, Refused when the copy is not waiting, Unreadable when it is no image that can be decoded.
+    """
+    permit = evidence.authorize(ports, "review", {"kind": "copy", "id": str(copy)})
+    with ports.catalog.read() as tx:
+        waiting = tx.copies.get(copy)
+        source = tx.instances.get(waiting.source)
+    digest = _awaited(waiting)
+    clinical = SealedZone(ports, Zone.CLINICAL)
+    before = parse.read(clinical.get_content(source.digest, source.subject))
+    after = parse.read(clinical.get(review_name(clinical, digest), review_subject(waiting)))
+    numbers = sidebyside.numbers(after)
+    page = sidebyside.page(waiting, before, after, numbers, ports.readers.second if ports.readers else None)
+    with ports.catalog.write() as tx:
+        outcome: dict[str, int | str] = {"state": "pictured", "frames": len(numbers)}
+        evidence.record(tx, ports, permit, {"kind": "copy", "id": str(copy)}, outcome)
+    return page
+
+
+def _awaited(copy: Copy) -> Digest:
+    """Return the digest of the bytes that wait. Raises Refused when none do."""
+    if copy.state is not CopyState.REVIEW or copy.digest is None:
+        raise Refused(f"this copy is {copy.state}, it does not wait for a decision", "see filmroom review list")
+    return copy.digest
+
+
 def decide_review(ports: Ports, copy: int, *, passed: bool, why: str) -> Copy:
     """Pass or refuse a waiting copy; nobody needs to look at it any more, so what was kept for that is deleted.
 
@@ -38,11 +67,10 @@ def decide_review(ports: Ports, copy: int, *, passed: bool, why: str) -> Copy:
         waiting = tx.copies.get(copy)
         source = tx.instances.get(waiting.source)
         profile = profiles.load(tx.projects.get(waiting.project).profile)
-    if waiting.state is not CopyState.REVIEW or waiting.digest is None:
-        raise Refused(f"this copy is {waiting.state}, it does not wait for a decision", "see filmroom review list")
+    digest = _awaited(waiting)
     decided = replace(waiting, state=CopyState.REFUSED)
     clinical, research = SealedZone(ports, Zone.CLINICAL), SealedZone(ports, Zone.RESEARCH)
-    kept = review_name(clinical, waiting.digest)
+    kept = review_name(clinical, digest)
     if passed:
         data = clinical.get(kept, review_subject(waiting))
         forbidden = verify.identifiers(clinical.get_content(source.digest, source.subject), slices_of(waiting))
@@ -55,7 +83,7 @@ def decide_review(ports: Ports, copy: int, *, passed: bool, why: str) -> Copy:
                 raise Refused(f"the verifier finds more than eyes can answer for: {what}", "refuse it instead")
         subject = project_subject(waiting.project, waiting.subject)
         research.ensure([subject])
-        research.put(research.name_of(waiting.digest), subject, data)
+        research.put(research.name_of(digest), subject, data)
     decided = replace(decided, decided_by=permit.actor.name, why=why)
     with ports.catalog.write() as tx:
         if tx.copies.get(copy).state is not CopyState.REVIEW:
@@ -64,7 +92,7 @@ def decide_review(ports: Ports, copy: int, *, passed: bool, why: str) -> Copy:
         evidence.record(tx, ports, permit, {"kind": "copy", "id": str(copy)}, {"state": decided.state})
         settled = tx.copies.get(copy)
         # Another profile or verifier may have made the same bytes, which wait for a decision of their own.
-        needed = any(other.state is CopyState.REVIEW for other in tx.copies.by_digest([waiting.digest]))
+        needed = any(other.state is CopyState.REVIEW for other in tx.copies.by_digest([digest]))
     if not needed:
         ports.objects[Zone.CLINICAL].delete(kept)
     return settled

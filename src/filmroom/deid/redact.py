@@ -3,7 +3,8 @@
 A frame is looked at twice: with the grey levels of most of its pixels, in which faint text shows, and with all of them, in which
 text does that lies above the anatomy. What was read anywhere is blanked in all frames, in the darkest value that the frame has, 3
 pixels around it; of ultrasound, so is all outside of its declared regions. No other pixel changes. Uncompressed data are
-changed where they lie; compressed frames, when something is blanked, are written uncompressed.
+changed where they lie; compressed frames, when something is blanked, are written in lossless JPEG-LS where a sample is a byte,
+and uncompressed otherwise.
 
 It proves nothing, as `apply`: whether text is left is for the verifier to say. Sources: PS3.3 C.7.6.1 (Burned In Annotation),
 C.8.5.5 (US regions), PS3.15 E.3.1 (Clean Pixel Data Option).
@@ -18,11 +19,13 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.tag import Tag
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 
 from filmroom.deid import glance, policy
 from filmroom.deid.devices import Box
+from filmroom.deid.frames import STRIPPERS, Shape
 from filmroom.deid.pixels import EXPLICIT_BIG, NATIVE
 from filmroom.deid.profile import Profile, codes
 from filmroom.dicom import encode, pixels, walk
@@ -117,8 +120,12 @@ def _blank(dataset: Dataset, mask: Mask) -> bool:
     is_grey = photometric.startswith("MONOCHROME")
     if not is_grey and allocated != 8:
         return False
-    _put_pixels(dataset, b"".join(_filled(frame, mask, photometric) for frame in pixels.frames(dataset)))
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    coded = _coded(dataset, mask, photometric)
+    _put_pixels(
+        dataset, coded or b"".join(_filled(each, mask, photometric).tobytes() for each in pixels.frames(dataset))
+    )
+    dataset[_PIXEL_DATA].is_undefined_length = bool(coded)
+    dataset.file_meta.TransferSyntaxUID = JPEGLSLossless if coded else ExplicitVRLittleEndian
     if not is_grey:
         dataset.PhotometricInterpretation, dataset.SamplesPerPixel, dataset.PlanarConfiguration = "RGB", 3, 0
     for keyword in _OF_THE_ENCODING if is_grey else (*_OF_THE_ENCODING, *_PALETTE):
@@ -131,7 +138,12 @@ def _in_place(dataset: Dataset, mask: Mask, order: str) -> bytes:
     rows, columns, samples = int(dataset.Rows), int(dataset.Columns), int(dataset.SamplesPerPixel)
     count = pixels.frame_count(dataset)
     word = np.dtype(f"{order}u{int(dataset.BitsAllocated) // 8}")
-    words = np.frombuffer(dataset.PixelData, word, count * rows * columns * samples).copy()
+    value = dataset.PixelData
+    if order == ">" and word.itemsize == 1 and dataset[_PIXEL_DATA].VR == "OW":
+        value = (
+            np.frombuffer(value, "u2").byteswap().tobytes()
+        )  # of two bytes in a word the second lies first (PS3.5 8.1.2)
+    words = np.frombuffer(value, word, count * rows * columns * samples).copy()
     if samples > 1 and int(dataset.get("PlanarConfiguration") or 0) == 1:
         stored = np.moveaxis(words.reshape(count, samples, rows, columns), 1, 3)
     else:
@@ -141,10 +153,28 @@ def _in_place(dataset: Dataset, mask: Mask, order: str) -> bytes:
     return words.tobytes()
 
 
-def _filled(frame: Frame, mask: Mask, photometric: str) -> bytes:
+def _coded(dataset: Dataset, mask: Mask, photometric: str) -> bytes | None:
+    """Return the blanked frames in lossless JPEG-LS, None where they are no plain bytes or would not become smaller."""
+    strip = STRIPPERS[JPEGLSLossless]
+    shape = Shape(pixels=mask.size, samples=1, allocated=8, stored=8, is_signed=False)
+    coded = []
+    for frame in pixels.frames(dataset):
+        code = pixels.to_jpeg_ls(_filled(frame, mask, photometric)) if _is_plain(dataset, frame) else None
+        if code is None:
+            return None
+        coded.append(strip(code, shape))
+    return encapsulate(coded, has_bot=True)
+
+
+def _is_plain(dataset: Dataset, frame: Frame) -> bool:
+    """Say whether every value of a byte is one of the image's."""
+    return frame.dtype == np.uint8 and int(dataset.BitsStored) == 8
+
+
+def _filled(frame: Frame, mask: Mask, photometric: str) -> Frame:
     filled = frame.copy()
     filled[mask] = frame[_darkest(frame, photometric)]
-    return filled.astype(filled.dtype.newbyteorder("<")).tobytes()
+    return filled.astype(filled.dtype.newbyteorder("<"))
 
 
 def _darkest(frame: Frame, photometric: str) -> tuple[int, int]:

@@ -95,6 +95,14 @@ def frames(dataset: Dataset, chosen: range | None = None) -> Iterator[Frame]:
         raise _unreadable(layout, f"frame {failed} cannot be decoded ({type(error).__name__})") from None
 
 
+def to_jpeg_ls(frame: Frame) -> bytes | None:
+    """Return a frame of bytes, grey or RGB, as a lossless JPEG-LS codestream (ITU-T T.87); None when that would be longer."""
+    try:
+        return bytes(imagecodecs.jpegls_encode(np.ascontiguousarray(frame)))
+    except imagecodecs.JpeglsError:
+        return None
+
+
 def _unreadable(layout: _Layout, what: str) -> Unreadable:
     return Unreadable(
         f"pixel data of transfer syntax {layout.syntax}: {what}", "look at the object in the clinical zone"

@@ -620,7 +620,7 @@ class LabelEntry:
 class Statement:
     """What a source says about a target, before anybody looked whether the catalog has it; None where it is silent.
 
-    `place` is where it stands in the source.
+    `place` is where it stands in the source; `size` are the rows and columns of the image as the source saw it.
     """
 
     place: str
@@ -636,6 +636,7 @@ class Statement:
     region: Region | None = None
     said_at: str | None = None
     source: Digest | None = None
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)

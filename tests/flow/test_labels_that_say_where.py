@@ -2,10 +2,11 @@
 
 import csv
 import io
+import json
 
 import pytest
 
-from filmroom.errors import NotFound
+from filmroom.errors import Invalid, NotFound
 from filmroom.records import Level
 
 STEM = f"1.2.826.0.1.3680043.8.498.{int.from_bytes(b'P1', 'big')}"
@@ -110,3 +111,23 @@ def test_readers_are_compared_and_their_conflicts_listed(world, make_ct) -> None
     assert (overlap.series, overlap.mean) == (1, 0.5)
     with pytest.raises(NotFound):
         world.room.labels_agreement("reads", "effusion")
+
+
+def test_annotations_of_a_resized_image_are_told_and_json_is_known_by_what_it_holds(world, make_ct) -> None:
+    deliver(world, make_ct)
+    images = [
+        {"id": number, "file_name": f"{image(number)}.png", "width": side, "height": side}
+        for number, side in ((1, 16), (2, 8))
+    ]
+    boxes = [{"id": number, "image_id": number, "category_id": 1, "bbox": [1, 1, 4, 4]} for number in (1, 2)]
+    document = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "nodule"}]}
+    told = world.room.import_labels(
+        world.deliver("coco.json", json.dumps(document).encode()), name="reads", kind="model", by="net-1"
+    )
+    assert (told.added, [each.reason for each in told.unmatched]) == (1, ["other-size"])
+    bundle = world.deliver("bundle.json", b'{"resourceType": "Bundle", "type": "collection"}')
+    assert [each.reason for each in world.room.import_labels(bundle, name="reads", kind="code").unmatched] == [
+        "no-report"
+    ]
+    with pytest.raises(Invalid):
+        world.room.import_labels(world.deliver("broken.json", b'{"images": ['), name="reads", kind="model")

@@ -73,7 +73,7 @@ def import_labels(
     context: typer.Context,
     name: Annotated[str, typer.Option("--set", help="The label set.")],
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="CSV, Parquet, or DICOM SEG, RTSTRUCT or SR.")
+        Path | None, typer.Argument(metavar="[FILE]", help="CSV, Parquet, COCO, FHIR, or DICOM SEG, RTSTRUCT or SR.")
     ] = None,
     kind: Annotated[LabelKind | None, typer.Option(help="How the statements came about, if FILE is silent.")] = None,
     by: Annotated[str | None, typer.Option(help="Who says so, if FILE is silent; else you.")] = None,

@@ -26,7 +26,7 @@ _POINTS = {
     Shape.ELLIPSE: (4, 4),  # the ends of the major axis, then of the minor
 }
 _DIMENSIONS = {Space.PIXEL: 2, Space.PATIENT: 3}
-_MOST_PIXELS = 2**31
+_MOST_PIXELS = 2**28
 
 
 def region(

@@ -1,5 +1,6 @@
 """labels: statements about images, imported into append-only sets."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from filmroom.canon import digest_of
-from filmroom.catalog import agreement, label_tables
+from filmroom.catalog import agreement, coco, fhir, label_tables
 from filmroom.catalog import labels as ledgers
 from filmroom.catalog.matching import among
 from filmroom.dicom import annotations, parse, regions
@@ -215,9 +216,13 @@ def _statements(data: bytes) -> Sequence[Statement | Unmatched]:
     if data.startswith(b"PAR1"):
         return label_tables.read_parquet(data)
     try:
-        return label_tables.read_csv(data.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise Invalid("the label file cannot be read", "give a CSV file in UTF-8, or Parquet") from None
+        text = data.decode("utf-8-sig")
+        document = json.loads(text) if text.lstrip().startswith("{") else None
+    except (ValueError, RecursionError):
+        raise Invalid("the label file cannot be read", "give CSV or JSON in UTF-8, Parquet, or DICOM") from None
+    if isinstance(document, dict):
+        return fhir.read(document) if "resourceType" in document else coco.read(document)
+    return label_tables.read_csv(text)
 
 
 def _enter(
@@ -275,6 +280,8 @@ class _Targets:
         if not isinstance(rows, int) or not isinstance(columns, int):
             return ""
         count = frames if isinstance(frames, int) else 1
+        if statement.size not in (None, (rows, columns)):
+            return "other-size"
         if region.frame is None and count > 1:
             return ""  # of a tiled slide as a whole, whose size the frames do not tell
         return "" if (region.frame or 1) <= count and regions.is_within(region, rows, columns) else "beyond-image"

@@ -5,7 +5,6 @@ by UTF-16 code units, strings, booleans, null and integers below 2^53. Floats ar
 never disagree about a number's spelling: a quantity goes in as an integer or as a string.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
@@ -77,8 +76,10 @@ def _encode(value: Json) -> str:
     match value:
         case str():
             return encode_basestring(value)
-        case None | bool():
-            return json.dumps(value)
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
         case int():
             if abs(value) > _MAX_INT:
                 raise Invalid("an integer of 2^53 or more has no canonical form", "write it as a string")

@@ -229,16 +229,17 @@ def _enter(
     tx: Transaction, ledger: ledgers.Ledger, said: Sequence[Statement | Unmatched], now: datetime
 ) -> Iterator[Unmatched]:
     """Add to the ledger what can be, and yield the rest, in the order of the source."""
-    whole = [each for each in said if isinstance(each, Statement) and not ledgers.problem(each)]
+    problems = [each.reason if isinstance(each, Unmatched) else ledgers.problem(each) for each in said]
+    whole = [each for each, flaw in zip(said, problems, strict=True) if isinstance(each, Statement) and not flaw]
     targets = _Targets(tx, whole)
-    for each in said:
-        if isinstance(each, Unmatched):
-            yield each
-            continue
-        reason = ledgers.problem(each) or targets.problem(each)
-        if not reason:
-            label = ledgers.label_of(each, targets.name(each))
-            reason = "" if ledger.add(label, now, said_at=each.said_at, source=each.source) else "nothing-to-withdraw"
+    for each, flaw in zip(said, problems, strict=True):
+        reason = flaw
+        if isinstance(each, Statement) and not flaw:
+            reason = targets.problem(each)
+            if not reason:
+                label = ledgers.label_of(each, targets.name(each))
+                is_added = ledger.add(label, now, said_at=each.said_at, source=each.source)
+                reason = "" if is_added else "nothing-to-withdraw"
         if reason:
             yield Unmatched(each.place, reason)
 

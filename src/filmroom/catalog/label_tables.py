@@ -12,6 +12,7 @@ from datetime import date, datetime
 from typing import TypeAlias
 
 from filmroom.canon import canonical
+from filmroom.catalog import parquet
 from filmroom.dicom import regions
 from filmroom.errors import Invalid
 from filmroom.ids import Digest
@@ -74,15 +75,8 @@ def read_csv(text: str) -> list[Statement | Unmatched]:
 
 def read_parquet(data: bytes) -> list[Statement | Unmatched]:
     """Read a Parquet table, its rows counted from 1. Raises Invalid for what is none, and as `read_csv` does."""
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        table = parquet.read_table(pyarrow.BufferReader(data))
-    except (pyarrow.ArrowException, OSError):
-        raise Invalid("the label file is not Parquet", "write it again") from None
-    target = _target(table.column_names)
-    rows = (row for batch in table.to_batches() for row in batch.to_pylist())
+    header, rows = parquet.decode(data)
+    target = _target(header)
     return [
         _statement(f"row {number}", {name: _cell(cell) for name, cell in row.items()}, target)
         for number, row in enumerate(rows, start=1)

@@ -1,10 +1,11 @@
-"""Rows as Parquet: the one home of pyarrow. The column types are the catalog's, whether or not a column has values."""
+"""Rows to Parquet and back: the one home of pyarrow. Types written are the catalog's, whether or not a column has values."""
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TypeAlias
 
+from filmroom.errors import Invalid
 from filmroom.records import ColumnType, Value
 
 Fields: TypeAlias = Sequence[tuple[str, ColumnType]]
@@ -25,3 +26,15 @@ def encode(fields: Fields, rows: Iterable[Mapping[str, Value]]) -> bytes:
         while group := list(islice(rest, _GROUP)):
             writer.write_table(pyarrow.Table.from_pylist(group, schema=schema))
     return stream.getvalue()
+
+
+def decode(data: bytes) -> tuple[list[str], Iterator[dict[str, object]]]:
+    """Return the names of a Parquet file's columns and its rows. Raises Invalid for what is none."""
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(pyarrow.BufferReader(data))
+    except (pyarrow.ArrowException, OSError):
+        raise Invalid("the file is not Parquet", "write it again") from None
+    return table.column_names, (row for batch in table.to_batches(_GROUP) for row in batch.to_pylist())

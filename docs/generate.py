@@ -30,6 +30,7 @@ from filmroom.ingest.accept import _WORDS as NOT_DICOM
 from filmroom.prepare.recipe import OPS, Op, Parameter
 from filmroom.records import ColumnType, Level
 from filmroom.settings import Environment
+from filmroom.snapshot import gates
 from filmroom.verbs import VERBS, Role, Verb
 
 DOCS = Path(__file__).resolve().parent
@@ -218,6 +219,18 @@ def quality_measures() -> str:
             "",
             *_table(("measure", "what is counted"), [(f"`{name}`", words) for name, words in quality.MEASURES.items()]),
             "",
+            "## Gates",
+            "",
+            "What `MEASURE >= SHARE` can ask of what is to be frozen; the share is from 0 to 1.",
+            "",
+            *_table(
+                ("measure", "of a column", "what is counted"),
+                [
+                    (f"`{name}`", "yes" if name in gates.COLUMNS_OF else "", words)
+                    for name, words in gates.MEASURES.items()
+                ],
+            ),
+            "",
             "## Completeness",
             "",
             "The columns, and the modalities that they are asked of.",
@@ -399,6 +412,7 @@ _TO_DO = {
     "invalid": "Correct what was asked; the message says which part.",
     "not-found": "Check the name; `filmroom batches`, `filmroom snapshots` or `filmroom grants` list what there is.",
     "refused": "Read the reason. It is a decision, not a fault: trying again gives the same answer.",
+    "gate-closed": "The message has the figures. Mend the data, narrow the condition, or change the gates openly.",
     "denied": "Ask somebody with the role, or for a grant; see [permissions.md](permissions.md).",
     "lease-ended": "Ask for a new lease; when the grant is over, make a new request.",
     "corrupt": "Run `filmroom doctor`, `filmroom verify` and `filmroom audit verify`; restore the object from a copy.",

@@ -41,6 +41,12 @@ class Refused(FilmroomError):
     code = "refused"
 
 
+class GateClosed(Refused):
+    """What was to be frozen is not as good as the project requires."""
+
+    code = "gate-closed"
+
+
 class Denied(FilmroomError):
     """The policy does not let this actor do this."""
 

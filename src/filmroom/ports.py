@@ -336,7 +336,7 @@ class Wholeness(Protocol):
 
 
 class Quality(Protocol):
-    """Counts over the whole catalog, in groups, and never a row. Without `by` there is one group, "".
+    """Counts over the whole catalog, in groups; and rows for gates. Without `by` there is one group, "".
 
     With a project it is about what the project has a copy of, in whatever state.
     """
@@ -356,6 +356,10 @@ class Quality(Protocol):
         """
         ...
 
+    def rows(self, digests: Sequence[Digest], columns: Sequence[str]) -> Iterator[dict[str, Value]]:
+        """Yield these columns of each of these instances."""
+        ...
+
     def received(self, by: By | None = None) -> list[Cell]:
         """Count what was received by outcome and codes of reasons: `values` are the outcome and then the codes, sorted."""
         ...
@@ -365,9 +369,9 @@ class Quality(Protocol):
         ...
 
     def labels(self, by: By | None = None) -> list[Cell]:
-        """Count what stands in each label set: `values` is its name, `things` its statements that are not superseded.
+        """Count what stands in each label set: `values` is its name, `things` its statements that stand.
 
-        `counts` has the findings of a target about which two people differ, of all that somebody spoke of, and the
+        `counts` has the findings of a whole target about which two people differ, of all that somebody spoke of, and the
         statements whose target is not in the catalog, of all. Only months can tell statements apart.
         """
         ...
@@ -408,6 +412,10 @@ class Custody(Protocol):
 
 class Projects(Protocol):
     def add(self, project: Project) -> None: ...
+
+    def require(self, name: str, gates: tuple[str, ...]) -> None:
+        """Put these gates in place of those that the project has. Raises NotFound."""
+        ...
 
     def get(self, name: str) -> Project: ...
 

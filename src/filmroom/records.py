@@ -459,7 +459,10 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
-    """A purpose, with its own pseudonym keys. `budget_bytes` is written down; nothing is refused for it yet."""
+    """A purpose, with its own pseudonym keys. `budget_bytes` is written down; nothing is refused for it yet.
+
+    `requires` are gates (`snapshot.gates`) that must hold for what is frozen.
+    """
 
     name: str
     purpose: str
@@ -468,6 +471,7 @@ class Project:
     created_by: str
     until: datetime | None = None
     budget_bytes: int | None = None
+    requires: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,7 +56,7 @@ from filmroom.flow.labels import (
 )
 from filmroom.flow.load import load
 from filmroom.flow.model import register_model
-from filmroom.flow.project import create_project
+from filmroom.flow.project import create_project, require
 from filmroom.flow.quality import Quality, quality
 from filmroom.flow.quarantine import cases, reject_case, release_case, show_case
 from filmroom.flow.query import Filled, Rows, columns, filled, query
@@ -405,11 +405,25 @@ class Room:
         profile: str = "research",
         until: datetime | None = None,
         budget_bytes: int | None = None,
+        requires: Sequence[str] = (),
     ) -> Project:
-        """Create a project; asking for the same again changes nothing. Raises Refused when it exists and differs."""
+        """Create a project; asking for the same again changes nothing. Raises Refused when it exists and differs.
+
+        `requires` are gates, such as `completeness.body_part >= 0.95`: see docs/how-to/quality.md.
+        """
         return create_project(
-            self._ports, name, purpose=purpose, profile=profile, until=until, budget_bytes=budget_bytes
+            self._ports,
+            name,
+            purpose=purpose,
+            profile=profile,
+            until=until,
+            budget_bytes=budget_bytes,
+            requires=requires,
         )
+
+    def require(self, project: str, gates: Sequence[str]) -> Project:
+        """Put these gates in place of those that the project has; none takes them away. Raises NotFound or Invalid."""
+        return require(self._ports, project, gates)
 
     def deidentify(self, project: str, *, where: str = "") -> Run:
         """De-identify the current instances that satisfy `where`. Raises NotFound for a project that does not exist."""

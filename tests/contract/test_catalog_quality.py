@@ -23,6 +23,9 @@ from filmroom.records import (
     Outcome,
     Project,
     Reason,
+    Region,
+    Shape,
+    Space,
     Value,
 )
 
@@ -52,8 +55,26 @@ def _digest(text: str) -> Digest:
     return Digest.of(text.encode())
 
 
-def _label(position: int, target: str, value: str, by: str, supersedes: int | None = None) -> LabelEntry:
-    label = Label(level=Level.SERIES, target=target, finding="nodule", value=value, kind=LabelKind.RADIOLOGIST, by=by)
+_POINT = Region(mark="m", shape=Shape.POINT, space=Space.PIXEL, frame=None, geometry="[[1,1]]")
+
+
+def _label(
+    position: int,
+    target: str,
+    value: str | None,
+    by: str,
+    supersedes: int | None = None,
+    region: Region | None = None,
+) -> LabelEntry:
+    label = Label(
+        level=Level.SERIES,
+        target=target,
+        finding="nodule",
+        value=value,
+        kind=LabelKind.RADIOLOGIST,
+        by=by,
+        region=region,
+    )
     return LabelEntry(position=position, label=label, at=MARCH, supersedes=supersedes)
 
 
@@ -132,6 +153,15 @@ def test_what_was_received_is_counted_by_outcome_and_codes(room: SqlCatalog) -> 
     assert by_site == {("", "quarantined"): 1, ("", "stored"): 1, ("North", "duplicate"): 1, ("North", "stored"): 3}
 
 
+def test_rows_have_what_was_asked_for_of_each_image(room: SqlCatalog) -> None:
+    with room.read() as tx:
+        rows = list(tx.quality.rows([_digest("1 1 1"), _digest("3 1 1")], ["series_uid", "plane", "institution"]))
+    assert sorted(rows, key=lambda row: str(row["series_uid"])) == [
+        {"series_uid": "1.1.1", "plane": "axial", "institution": "North"},
+        {"series_uid": "1.3.1", "plane": None, "institution": None},
+    ]
+
+
 def test_a_project_has_its_own_figures(room: SqlCatalog) -> None:
     copy = Copy(
         project="lung",
@@ -160,10 +190,14 @@ def test_label_sets_are_counted_with_who_differs_and_what_is_gone(room: SqlCatal
         _label(4, "1.2.1", "no", "bob"),
         _label(5, "1.2.1", "yes", "bob", supersedes=4),
         _label(6, "1.1.2", "yes", "ann"),
+        _label(7, "1.3.1", "no", "ann"),
+        _label(8, "1.3.1", None, "ann", supersedes=7),
+        _label(9, "1.2.1", "no", "bob", region=_POINT),
     ]
     with room.write() as tx:
         assert tx.quality.labels() == []
         tx.labels.append("nodules", entries)
-        # 1.1.1 is contradicted, 1.2.1 was; 1.1.2 is a series of which only a superseded image is left.
-        assert tx.quality.labels() == [Cell("", ("nodules",), 5, counts=((1, 3), (1, 5)))]
-        assert tx.quality.labels(By.MONTH) == [Cell("2026-03", ("nodules",), 5, counts=((1, 3), (1, 5)))]
+        # 1.1.1 is contradicted, 1.2.1 was; 1.1.2 is a series of which only a superseded image is left. What was taken back
+        # does not count, and a mark in an image contradicts nobody.
+        assert tx.quality.labels() == [Cell("", ("nodules",), 6, counts=((1, 3), (1, 6)))]
+        assert tx.quality.labels(By.MONTH) == [Cell("2026-03", ("nodules",), 6, counts=((1, 3), (1, 6)))]

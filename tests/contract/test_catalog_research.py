@@ -96,6 +96,10 @@ def test_a_project_is_made_once(room: SqlCatalog) -> None:
             tx.projects.add(PROJECT)
         with pytest.raises(NotFound):
             tx.projects.get("liver")
+        tx.projects.require("lung", ("clean >= 1",))
+        assert tx.projects.get("lung") == replace(PROJECT, requires=("clean >= 1",))
+        with pytest.raises(NotFound):
+            tx.projects.require("liver", ())
 
 
 def _clean(number: int, project: str = "lung") -> Copy:

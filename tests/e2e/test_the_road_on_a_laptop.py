@@ -45,7 +45,11 @@ def test_the_whole_road_with_the_shapes_of_the_contract(filmroom, planted, recip
     assert added["unmatched"] == [{"place": "line 12", "reason": "target-unknown"}]
 
     freeze = ("freeze", "lung", "--project", "lung", "--labels", "reads", "--split", "train=0.5,test=0.5", "--json")
+    gates = tmp_path / "gates.toml"
+    gates.write_text('require = ["completeness.modality >= 1"]')
+    filmroom("project", "require", "lung", "--require", "labelled >= 0.5", "--gates", gates)
     frozen = filmroom(*freeze).json
+    assert [gate["gate"] for gate in frozen["gates"]] == ["labelled >= 0.5", "completeness.modality >= 1"]
     assert (frozen["snapshot"], frozen["instances"], frozen["patients"]) == ("lung@1", 30, 5)
     assert frozen["root"].startswith("sha256:") and sum(frozen["splits"].values()) == 30
     assert filmroom(*freeze).json["root"] == frozen["root"]

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from filmroom.cli.quality_page import page
-from filmroom.errors import Denied, NotFound
+from filmroom.errors import Denied, GateClosed, NotFound, Refused
 from filmroom.govern.policy import Policies
 from filmroom.verbs import Role
 from filmroom.wiring import Room
@@ -107,3 +107,37 @@ def test_a_project_sees_its_own_and_an_auditor_may_look(mixed):
         else:
             with pytest.raises(Denied):
                 somebody.quality()
+
+
+def test_what_is_not_good_enough_is_not_frozen_and_what_held_is_signed(mixed):
+    room = mixed.room
+    room.project("lung", purpose="nodules", requires=["completeness.body_part>=0.95", "completeness.kvp_kv >= 1"])
+    room.deidentify("lung")
+    with pytest.raises(GateClosed, match=r"completeness.body_part >= 0.95 is 6 of 7") as caught:
+        room.freeze("lung", project="lung")
+    assert "kvp" not in str(caught.value) and room.snapshots() == []
+    frozen = room.freeze("lung", project="lung", where="institution = 'North'")
+    held = [("completeness.body_part >= 0.95", 6, 6), ("completeness.kvp_kv >= 1", 6, 6)]
+    assert [(each.gate, each.count, each.total) for each in frozen.gates] == held
+    document = room.show("lung@1").document
+    assert document["gates"] == [{"gate": gate, "count": count, "total": total} for gate, count, total in held]
+    assert document["definition"]["requires"] == [gate for gate, _, _ in held]
+    leaf = room.audit()[-1].entry
+    assert leaf["outcome"]["gates"] == "completeness.body_part >= 0.95: 6 of 6; completeness.kvp_kv >= 1: 6 of 6"
+    assert room.freeze("lung", project="lung", where="institution = 'North'").existing
+    room.require("lung", ["plausible.slice_thickness_mm >= 1", "agreement >= 1", "labelled >= 0"])
+    with pytest.raises(GateClosed, match="slice_thickness_mm >= 1 is 6 of 7"):
+        room.freeze("lung", project="lung")
+    room.require("lung", [])
+    assert room.freeze("lung", project="lung").instances == 7
+    assert room.verify("lung@1").ok and room.verify("lung@2").ok and room.verify_audit().ok
+
+
+def test_gates_of_a_project_are_changed_openly_only(mixed):
+    room = mixed.room
+    room.project("lung", purpose="nodules", requires=["clean >= 0.5"])
+    assert room.project("lung", purpose="nodules").requires == ("clean >= 0.5",)
+    with pytest.raises(Refused, match="other gates"):
+        room.project("lung", purpose="nodules", requires=["clean >= 0.4"])
+    with pytest.raises(NotFound):
+        room.require("brain", ["clean >= 0.5"])

@@ -47,7 +47,6 @@ _IMAGES = _XRAY | _SLICES | frozenset("ES GM IVOCT IVUS NM OCT OP OPT OT SM TG U
 _APPLIES: Mapping[str, frozenset[str]] = {
     "kvp_kv": _XRAY,
     "exposure_mas": _XRAY,
-    "kernel": frozenset({"CT"}),
     "slice_thickness_mm": _SLICES,
     "pixel_spacing_mm": _SLICES,
     "frame_of_reference_uid": _SLICES,
@@ -56,9 +55,14 @@ _APPLIES: Mapping[str, frozenset[str]] = {
     "spacing_between_slices_mm": frozenset({"MR"}),
     "view": frozenset("CR DX MG".split()),
     "image_laterality": frozenset({"MG"}),
+    **dict.fromkeys("tube_current_ma exposure_time_ms".split(), _XRAY),
+    **dict.fromkeys("kernel ctdi_vol_mgy pitch".split(), frozenset({"CT"})),
+    **dict.fromkeys("orientation patient_position".split(), _SLICES),
+    **dict.fromkeys("stain specimen container objective_power microns_per_pixel".split(), frozenset({"SM"})),
     **dict.fromkeys("body_part image_type rows columns bits_stored photometric".split(), _IMAGES),
     **dict.fromkeys(
-        "field_strength_t repetition_time_ms echo_time_ms flip_angle_deg sequence".split(), frozenset({"MR"})
+        "field_strength_t repetition_time_ms echo_time_ms flip_angle_deg sequence acquisition_type".split(),
+        frozenset({"MR"}),
     ),
 }
 """Which modalities a column can be asked of, where that is not all (PS3.3 A.3, A.4, A.6, A.21, A.26)."""
@@ -67,7 +71,8 @@ _NOT_ASKED = frozenset(
     """patient_id issuer subject study_uid study_start_utc study_announced series_uid modality_received body_part_code
     body_part_from body_part_examined anatomic_region laterality laterality_received manufacturer_received exposure_uas
     field_strength_received series_announced completeness sop_uid sop_class transfer_syntax image_laterality_received
-    view_position view_code frames normalization digest pixel_digest damage size_bytes findings contrast_agent""".split()
+    view_position view_code frames normalization digest pixel_digest damage size_bytes findings contrast_agent
+    contrast_route trial trial_site inversion_time_ms echo_train_length""".split()
 )
 """Columns that are always filled, that are the catalog's own, or whose absence says nothing."""
 
@@ -87,11 +92,16 @@ PLAUSIBLE: Mapping[str, Counted] = {
         "spacing_between_slices_mm": (0.05, 50),
         "pixel_spacing_mm": (0.01, 10),
         "kvp_kv": (15, 160),
+        "tube_current_ma": (0.1, 2000),
+        "exposure_time_ms": (0.1, 60000),
         "exposure_mas": (0, 5000),
+        "ctdi_vol_mgy": (0.01, 500),
+        "pitch": (0.05, 5),
         "field_strength_t": (0.01, 12),
         "repetition_time_ms": (0.5, 30000),
         "echo_time_ms": (0.01, 1000),
         "flip_angle_deg": (0, 180),
+        "microns_per_pixel": (0.02, 50),
     }.items()
 }
 """Between what a number is believed: outside, a unit or a decimal point was most likely lost."""

@@ -210,6 +210,7 @@ project = Table(
     Column("created_by", Words, nullable=False),
     Column("until", Moment),
     Column("budget_bytes", BigInteger),
+    Column("requires", Document, nullable=False),
 )
 
 copy = Table(

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import tomllib
 from collections.abc import Sequence
 from datetime import UTC, datetime, time
 from pathlib import Path
@@ -22,6 +23,12 @@ reidentify = typer.Typer(help="Whom a pseudonym stands for, when two others agre
 review = typer.Typer(help="De-identified copies that need eyes.", no_args_is_help=True)
 
 _GB = 10**9
+
+Requires = Annotated[
+    list[str] | None,
+    typer.Option("--require", metavar="GATE", help="What must hold to freeze: completeness.body_part >= 0.95."),
+]
+GatesFile = Annotated[Path | None, typer.Option("--gates", help="The same, listed in a TOML file under require.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -46,6 +53,8 @@ def create_project(
             help="Storage budget in gigabytes (10^9 bytes); written down, not enforced yet.", min=1, max=10**9
         ),
     ] = None,
+    require: Requires = None,
+    gates: GatesFile = None,
 ) -> None:
     """Create a project."""
     session: Session = context.obj
@@ -56,8 +65,42 @@ def create_project(
     end = datetime.combine(day, time.max, UTC) if day else None
     budget = budget_gb * _GB if budget_gb else None
     with session.open() as room:
-        made = room.project(name, purpose=purpose, profile=profile, until=end, budget_bytes=budget)
+        made = room.project(
+            name, purpose=purpose, profile=profile, until=end, budget_bytes=budget, requires=_gates(require, gates)
+        )
     session.answer({"project": made.name, "purpose": made.purpose, "profile": made.profile, "until": made.until})
+
+
+@project.command("require")
+def require_gates(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    require: Requires = None,
+    gates: GatesFile = None,
+) -> None:
+    """Say what must hold before a project freezes anything, in place of what it required; nothing takes it away."""
+    session: Session = context.obj
+    with session.open() as room:
+        made = room.require(name, _gates(require, gates))
+    session.answer({"project": made.name, "requires": made.requires})
+
+
+def _gates(texts: Sequence[str] | None, file: Path | None) -> list[str]:
+    """Return the gates of options and of a TOML file with the key `require`."""
+    if file is None:
+        return list(texts or ())
+    try:
+        document = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        raise Invalid("the file of gates cannot be read", "give a TOML file in UTF-8") from None
+    listed = document.get("require")
+    if (
+        document.keys() != {"require"}
+        or not isinstance(listed, list)
+        or not all(isinstance(each, str) for each in listed)
+    ):
+        raise Invalid("a file of gates has one key", 'write: require = ["completeness.body_part >= 0.95"]')
+    return [*(texts or ()), *listed]
 
 
 def deidentify(

@@ -10,16 +10,18 @@ from dataclasses import dataclass, replace
 from filmroom.canon import canonical
 from filmroom.crypto import derive, sign
 from filmroom.deid import verify
-from filmroom.errors import FilmroomError, Invalid, Refused
+from filmroom.errors import FilmroomError, GateClosed, Invalid, Refused
 from filmroom.flow import evidence
 from filmroom.flow.cohort import Resolution, cohort_version, resolve
 from filmroom.flow.project import open_project
 from filmroom.flow.sealed import SealedZone, project_subject
 from filmroom.ids import Digest, Versioned, Zone, check_name
+from filmroom.ingest.normalize import reading
 from filmroom.ports import Ports, Transaction
 from filmroom.records import CleanInstance, Cohort, Criteria, Member, Row, Snapshot
 from filmroom.snapshot import manifest
 from filmroom.snapshot.cohort import Counts, Flow, Step
+from filmroom.snapshot.gates import Facts, Passage, holds, judge, needed, parse_gate
 from filmroom.snapshot.manifest import Circumstances, Definition, Table
 from filmroom.snapshot.split import Split, parse_split, part_of
 
@@ -30,7 +32,7 @@ _NOT_PROVEN = "verified under another profile or verifier, or not verifiable"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frozen:
-    """The snapshot, whether it was there before, and how many matching instances stayed out, by reason."""
+    """The snapshot, whether it was there before, how many matching instances stayed out, by reason, and what gates found."""
 
     snapshot: Versioned
     id: Digest
@@ -41,6 +43,7 @@ class Frozen:
     patients: int
     splits: dict[str, int]
     left_out: dict[str, int]
+    gates: tuple[Passage, ...]
     existing: bool
 
 
@@ -72,21 +75,22 @@ def freeze(
     permit = evidence.authorize(ports, "freeze", {"kind": "snapshot", "id": name})
     with ports.catalog.read() as tx:
         asked = _asked(tx, name, project, where, cohort)
-        open_project(tx, asked.criteria.project, ports.clock.now())
+        requires = open_project(tx, asked.criteria.project, ports.clock.now()).requires
     salt = _query_salt(ports, asked.criteria.project)
     with ports.catalog.read() as tx:
         newest = tx.snapshots.latest(name)
         resolution = resolve(tx, ports, asked.criteria, labels=labels)
-        definition = _definition(asked, resolution, salt, parse_split(split, seed))
+        definition = replace(_definition(asked, resolution, salt, parse_split(split, seed)), requires=requires)
         parts = {each.pseudonym: part_of(each.pseudonym, definition.split) for each in resolution.eligible}
     admitted = _admit(ports, definition, resolution, parts)
     if not admitted.rows:
         why = ", ".join(f"{count} {reason}" for reason, count in admitted.left_out.items()) or "no instance matches"
         advice = f"run: filmroom deidentify --project {definition.project}; what is held back: filmroom incomplete list"
         raise Refused(f"there is nothing to freeze: {why}", advice)
+    gates = _judge(ports, definition, admitted)
     table = manifest.tabulate(admitted.rows)
     if newest is not None and (newest.root, newest.definition) == (table.root, definition.digest):
-        return _frozen(newest, admitted.left_out, existing=True)
+        return _frozen(newest, admitted.left_out, gates, existing=True)
 
     ref = Versioned(name, newest.ref.version + 1 if newest else 1)
     circumstances = Circumstances(
@@ -96,6 +100,7 @@ def freeze(
         frozen_by=permit.actor.name,
         parent=newest.id if newest else None,
         flow=_flow(resolution, table, definition),
+        gates=gates,
     )
     document = canonical(manifest.root_document(ref, definition, table, circumstances))
     snapshot = replace(
@@ -112,8 +117,10 @@ def freeze(
             "root": str(table.root),
             "instances": len(table.rows),
         }
+        if gates:
+            outcome["gates"] = "; ".join(f"{each.gate}: {each.count} of {each.total}" for each in gates)
         evidence.record(tx, ports, permit, {"kind": "snapshot", "id": str(ref)}, outcome, row=snapshot)
-    return _frozen(snapshot, admitted.left_out, existing=False)
+    return _frozen(snapshot, admitted.left_out, gates, existing=False)
 
 
 def salt_of(research: SealedZone, project: str, pseudonym: str) -> bytes:
@@ -153,10 +160,13 @@ def _definition(asked: _Asked, resolution: Resolution, salt: bytes, split: Split
 
 @dataclass(frozen=True, slots=True)
 class _Admitted:
-    """The rows whose verifier's records hold, their copies by SOP Instance UID, and how many stayed out, by reason."""
+    """The rows whose verifier's records hold, their copies by SOP Instance UID, their sources, and how many stayed out, by
+    reason.
+    """
 
     rows: list[Row]
     digests: dict[str, Digest]
+    sources: list[Digest]
     left_out: dict[str, int]
 
 
@@ -168,6 +178,7 @@ def _admit(ports: Ports, definition: Definition, resolution: Resolution, parts: 
     public_key = ports.keys.public_key()
     rows: list[Row] = []
     digests: dict[str, Digest] = {}
+    sources: list[Digest] = []
     left_out = dict(resolution.left_out)
     with ports.progress.task("freeze", len(resolution.eligible)) as advance, ports.catalog.read() as tx:
         for start in range(0, len(resolution.eligible), _AT_ONCE):
@@ -182,8 +193,31 @@ def _admit(ports: Ports, definition: Definition, resolution: Resolution, parts: 
                     continue
                 rows.append(_row(clean, salts[clean.subject], parts[clean.subject], each.labels))
                 digests[clean.sop_uid] = clean.digest
+                sources.append(copies[each.copy].source)
             advance(len(some))
-    return _Admitted(rows, digests, dict(sorted(left_out.items())))
+    return _Admitted(rows, digests, sources, dict(sorted(left_out.items())))
+
+
+def _judge(ports: Ports, definition: Definition, admitted: _Admitted) -> tuple[Passage, ...]:
+    """Return what the project's gates found. Raises GateClosed with every figure that is too low."""
+    gates = [parse_gate(text) for text in definition.requires]
+    if not gates:
+        return ()
+    with ports.catalog.read() as tx:
+        facts = Facts(
+            rows=list(tx.quality.rows(admitted.sources, needed(gates))),
+            left_out=sum(admitted.left_out.values()),
+            labelled=sum(bool(row.labels) for row in admitted.rows),
+            entries=[tx.labels.entries(ref.name, ref.version) for ref in definition.label_sets],
+            read=reading,
+        )
+    passages = tuple(judge(gate, facts) for gate in gates)
+    closed = [each for gate, each in zip(gates, passages, strict=True) if not holds(gate, each)]
+    if closed:
+        figures = ", ".join(f"{each.gate} is {each.count} of {each.total}" for each in closed)
+        advice = f"mend the data, narrow the condition, or see: filmroom quality --project {definition.project}"
+        raise GateClosed(f"a gate of project {definition.project} does not hold: {figures}", advice)
+    return passages
 
 
 def _row(clean: CleanInstance, salt: bytes, part: str, labels: Mapping[str, str]) -> Row:
@@ -254,7 +288,7 @@ def _snapshot(
     )
 
 
-def _frozen(snapshot: Snapshot, left_out: dict[str, int], *, existing: bool) -> Frozen:
+def _frozen(snapshot: Snapshot, left_out: dict[str, int], gates: tuple[Passage, ...], *, existing: bool) -> Frozen:
     return Frozen(
         snapshot=snapshot.ref,
         id=snapshot.id,
@@ -265,5 +299,6 @@ def _frozen(snapshot: Snapshot, left_out: dict[str, int], *, existing: bool) -> 
         patients=snapshot.patients,
         splits=dict(snapshot.splits),
         left_out=left_out,
+        gates=gates,
         existing=existing,
     )

@@ -1,5 +1,6 @@
 """project: a purpose, with its own pseudonym keys."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from filmroom.deid import profile as profiles
@@ -8,6 +9,7 @@ from filmroom.flow import evidence
 from filmroom.ids import check_name
 from filmroom.ports import Ports, Transaction
 from filmroom.records import Project
+from filmroom.snapshot.gates import parse_gate
 
 
 def create_project(
@@ -18,12 +20,14 @@ def create_project(
     profile: str = "research",
     until: datetime | None = None,
     budget_bytes: int | None = None,
+    requires: Sequence[str] = (),
 ) -> Project:
     """Create a project; asking for the same again changes nothing. Raises Refused when it exists and differs."""
     permit = evidence.authorize(ports, "project", {"kind": "project", "id": check_name(name)})
     if not purpose.strip():
         raise Invalid("a project needs a purpose", "say in a sentence what the data is for")
     profiles.load(profile)
+    gates = _gates(requires)
     project = Project(
         name=name,
         purpose=purpose,
@@ -32,6 +36,7 @@ def create_project(
         created_by=permit.actor.name,
         until=until,
         budget_bytes=budget_bytes,
+        requires=gates,
     )
     with ports.catalog.write() as tx:
         try:
@@ -45,7 +50,20 @@ def create_project(
         raise Refused(
             f"project {name} exists with another purpose, profile, end or budget", "give the new one another name"
         )
+    if gates and gates != before.requires:
+        raise Refused(f"project {name} exists with other gates", f"change them with: filmroom project require {name}")
     return before
+
+
+def require(ports: Ports, name: str, requires: Sequence[str]) -> Project:
+    """Put these gates in place of those that the project has; none takes them away. Raises NotFound or Invalid."""
+    permit = evidence.authorize(ports, "project", {"kind": "project", "id": name})
+    gates = _gates(requires)
+    with ports.catalog.write() as tx:
+        tx.projects.require(name, gates)
+        project = tx.projects.get(name)
+        evidence.record(tx, ports, permit, {"kind": "project", "id": name}, {"gates": len(gates)}, row=project)
+    return project
 
 
 def open_project(tx: Transaction, name: str, now: datetime) -> Project:
@@ -54,3 +72,7 @@ def open_project(tx: Transaction, name: str, now: datetime) -> Project:
     if project.until is not None and now > project.until:
         raise Refused(f"project {name} has ended", "create a new project for what goes on")
     return project
+
+
+def _gates(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(parse_gate(text)) for text in texts))

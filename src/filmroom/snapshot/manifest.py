@@ -16,6 +16,7 @@ from filmroom.errors import Corrupt, Invalid
 from filmroom.ids import Digest, Versioned
 from filmroom.records import Row
 from filmroom.snapshot.cohort import Flow
+from filmroom.snapshot.gates import Passage
 from filmroom.snapshot.split import Split
 
 PAYLOAD_TYPE = "application/vnd.filmroom.snapshot+json"
@@ -39,6 +40,7 @@ class Definition:
     split: Split
     profile: Digest
     verifier: str
+    requires: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Json]:
         return {
@@ -51,6 +53,7 @@ class Definition:
             "seed": str(self.split.seed),
             "profile": str(self.profile),
             "verifier": self.verifier,
+            "requires": list(self.requires),
         }
 
     @property
@@ -60,7 +63,9 @@ class Definition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
-    """What else the root document records: when and by whom, from which catalog state, by which code, who stayed out."""
+    """What else the root document records: when and by whom, from which catalog state, by which code, who stayed out, and
+    what the project's gates found.
+    """
 
     catalog_sequence: int
     code: Mapping[str, str]
@@ -68,6 +73,7 @@ class Circumstances:
     frozen_by: str
     parent: Digest | None
     flow: Flow
+    gates: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +148,7 @@ def root_document(
         "counts": dict(counts(table.rows)),
         "splits": dict(splits(table.rows, definition.split)),
         "flow": plain(circumstances.flow),
+        "gates": [plain(each) for each in circumstances.gates],
         "catalog_sequence": circumstances.catalog_sequence,
         "code": dict(circumstances.code),
         "frozen_at": rfc3339(circumstances.frozen_at),

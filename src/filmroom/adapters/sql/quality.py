@@ -1,7 +1,7 @@
 """Counts about the catalog's content: one statement each, and the engine does the counting."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -22,12 +22,13 @@ from sqlalchemy import (
     type_coerce,
 )
 
-from filmroom.adapters.sql.rows import ReasonDocument
+from filmroom.adapters.sql.rows import ReasonDocument, rows_in
 from filmroom.catalog.query import everything
 from filmroom.catalog.schema import TABLES, batch, instance, label_entry, ledger, patient, series, study
 from filmroom.catalog.schema import copy as copy_table
 from filmroom.dicom.attributes import BY_NAME
-from filmroom.records import By, Cell, Counted, InstanceState, Level
+from filmroom.ids import Digest
+from filmroom.records import By, Cell, Counted, InstanceState, Level, Value
 
 _CURRENT = instance.c.state == InstanceState.CURRENT
 _SITE = func.coalesce(study.c.institution, "")
@@ -65,6 +66,13 @@ class SqlQuality:
         rows = self._connection.execute(statement.group_by(*named).order_by(*named))
         return [_cell(row, len(keys)) for row in rows]
 
+    def rows(self, digests: Sequence[Digest], columns: Sequence[str]) -> Iterator[dict[str, Value]]:
+        statement = select(*(_sql(name).label(name) for name in columns)).select_from(everything())
+        return (
+            dict(row._mapping)
+            for row in rows_in(self._connection, statement, instance.c.digest, list(map(str, digests)))
+        )
+
     def received(self, by: By | None = None) -> list[Cell]:
         known = ledger.join(batch, ledger.c.batch == batch.c.id).outerjoin(
             instance, instance.c.digest == ledger.c.digest
@@ -90,27 +98,33 @@ class SqlQuality:
         later = label_entry.alias()
         superseded = and_(later.c.name == columns.name, later.c.supersedes == columns.position)
         month = func.substr(type_coerce(columns.at, Text), 1, 7) if by is By.MONTH else literal("")
+        whole = _as_number(columns.shape.is_(None)).label("whole")
+        differ = and_(func.count(distinct(columns.value)) > 1, func.count(distinct(columns.by)) > 1)
         spoken = (
             select(
                 func.max(month).label("group"),
                 columns.name,
+                whole,
                 func.count().label("statements"),
-                _as_number(and_(func.count(distinct(columns.value)) > 1, func.count(distinct(columns.by)) > 1)).label(
-                    "contradicted"
-                ),
+                _as_number(differ).label("differ"),
                 func.max(_as_number(_is_gone())).label("gone"),
             )
             .select_from(label_entry.outerjoin(later, superseded))
-            .where(later.c.position.is_(None))
-            .group_by(columns.name, columns.level, columns.target, columns.finding)
+            .where(later.c.position.is_(None), columns.value.is_not(None))
+            .group_by(columns.name, columns.level, columns.target, columns.finding, whole)
             .subquery()
         )
         named = (spoken.c.group, spoken.c.name)
-        gone = func.sum(spoken.c.gone * spoken.c.statements)
-        statement = select(*named, func.sum(spoken.c.statements), func.sum(spoken.c.contradicted), func.count(), gone)
+        sums = (
+            spoken.c.statements,
+            spoken.c.whole * spoken.c.differ,
+            spoken.c.whole,
+            spoken.c.gone * spoken.c.statements,
+        )
+        statement = select(*named, *map(func.sum, sums))
         return [
-            Cell(group, (name,), int(said), counts=((int(differ), pairs), (int(lost), int(said))))
-            for group, name, said, differ, pairs, lost in self._connection.execute(
+            Cell(group, (name,), int(said), counts=((int(against), int(pairs)), (int(lost), int(said))))
+            for group, name, said, against, pairs, lost in self._connection.execute(
                 statement.group_by(*named).order_by(*named)
             )
         ]

@@ -31,11 +31,16 @@ class SqlProjects:
 
     def get(self, name: str) -> Project:
         row = self._connection.execute(select(project_table).where(project_table.c.name == name)).one_or_none()
-        return Project(**required(row, "project"))
+        return _project(required(row, "project"))
+
+    def require(self, name: str, gates: tuple[str, ...]) -> None:
+        statement = update(project_table).where(project_table.c.name == name).values(requires=gates)
+        if self._connection.execute(statement).rowcount == 0:
+            required(None, "project")
 
     def all(self) -> list[Project]:
         rows = self._connection.execute(select(project_table).order_by(project_table.c.name))
-        return [Project(**dict(row._mapping)) for row in rows]
+        return [_project(dict(row._mapping)) for row in rows]
 
 
 class SqlCopies:
@@ -130,6 +135,10 @@ class SqlLabels:
     def all(self) -> list[tuple[str, int]]:
         last = select(label_entry.c.name, func.max(label_entry.c.position)).group_by(label_entry.c.name)
         return [(name, version) for name, version in self._connection.execute(last.order_by(label_entry.c.name))]
+
+
+def _project(row: dict[str, Any]) -> Project:
+    return Project(**{**row, "requires": tuple(row["requires"])})
 
 
 def _name(copy: Copy) -> _Name:

@@ -282,6 +282,7 @@ def _boundary() -> None:
         sa.Column("created_by", TEXT, nullable=False),
         sa.Column("until", TEXT),
         sa.Column("budget_bytes", INTEGER),
+        sa.Column("requires", TEXT, nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_project"),
     )
     op.create_table(

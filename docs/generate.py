@@ -19,13 +19,14 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 import filmroom
 from filmroom import errors
-from filmroom.catalog import quality
+from filmroom.catalog import columnar, quality
 from filmroom.cli.main import app
 from filmroom.cli.session import FAILED, INTERRUPTED, NOT_PERMITTED, UNAVAILABLE, USAGE, exit_code
 from filmroom.deid import profile as profiles
 from filmroom.deid.describe import in_words
 from filmroom.dicom.attributes import BY_NAME, COLUMNS
 from filmroom.dicom.required import EMPTY, MISSING
+from filmroom.flow.export_catalog import kept_by
 from filmroom.ingest.accept import _WORDS as NOT_DICOM
 from filmroom.prepare.recipe import OPS, Op, Parameter
 from filmroom.records import ColumnType, Level
@@ -42,7 +43,7 @@ ONLY_IN_PYTHON = ("load",)
 
 GROUPS = {
     "The front door": "import serve batches quarantine incomplete",
-    "The catalog": "query quality retrieve columns labels",
+    "The catalog": "query quality export-catalog retrieve columns labels",
     "The boundary": "project deidentify review reidentify countersign",
     "Datasets": "cohort freeze snapshots show diff build verify reproduce",
     "Who may use them": "request approve deny grants revoke lease load model",
@@ -250,6 +251,38 @@ def quality_measures() -> str:
             *_table(("column", "as received"), spelled),
         ]
     )
+
+
+# -- catalog-export.md ---------------------------------------------------------------------------------------------
+
+
+def catalog_export() -> str:
+    """Every table of the columnar export with its columns, and which of them the de-identified form has."""
+    kept = kept_by(profiles.load(profiles.DEFAULT))
+    lines = [
+        "# The catalog as Parquet",
+        "",
+        (
+            "What `filmroom export-catalog` writes: `TABLE/KEY=VALUE/data.parquet`, and `export.json` with the digest and the number "
+            "of rows of every partition. The key is `month` (of receipt) or `modality`; `labels` have `set`, and in the clinical form "
+            "`month` (in which they were written down). A column that is the key stands in the path only. "
+            "[how-to/export.md](how-to/export.md) shows how to read it."
+        ),
+        "",
+        (
+            "The last column says whether the de-identified form has it under the profile "
+            f"`{profiles.DEFAULT}`. Its values are those of the copies: dates are moved, UIDs and the subject are the project's."
+        ),
+    ]
+    for table, words in columnar.TABLES.items():
+        reduced = set() if table == "files" else {name for name, _ in columnar.deidentified(table, kept)}
+        rows = [
+            (f"`{name}`", _TYPES[kind], *columnar.words(name), "yes" if name in reduced else "")
+            for name, kind in columnar.clinical(table)
+        ]
+        lines += ["", f"## {table}", "", _sentence(words), ""]
+        lines += _table(("column", "type", "unit", "what it is", "de-identified"), rows)
+    return _page(lines)
 
 
 # -- recipes.md ----------------------------------------------------------------------------------------------------
@@ -627,6 +660,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands,
     "columns.md": columns,
     "quality.md": quality_measures,
+    "catalog-export.md": catalog_export,
     "recipes.md": recipes,
     "profiles.md": deidentification,
     "permissions.md": permissions,

@@ -42,6 +42,7 @@ from filmroom.records import (
     Model,
     Opening,
     Outcome,
+    PartitionBy,
     Permit,
     Project,
     Question,
@@ -377,6 +378,18 @@ class Quality(Protocol):
         ...
 
 
+class Columnar(Protocol):
+    """The whole catalog in rows."""
+
+    def rows(self, level: Level, by: PartitionBy) -> Iterator[tuple[str, dict[str, Value]]]:
+        """Yield (partition, row) of every current series or instance, or of every image file, partition by partition.
+
+        Rows of series have the columns of the levels above too, rows of instances the names of patient, study and series.
+        All have `received_at` and `source`, of the first instance where it is a series.
+        """
+        ...
+
+
 class Files(Protocol):
     """Image files, which are no DICOM objects. `Instances.query` finds them at the level `file`."""
 
@@ -619,6 +632,8 @@ class Transaction(Protocol):
     def wholeness(self) -> Wholeness: ...
     @property
     def quality(self) -> Quality: ...
+    @property
+    def columnar(self) -> Columnar: ...
     @property
     def files(self) -> Files: ...
     @property

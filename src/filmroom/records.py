@@ -454,6 +454,13 @@ class Figure:
     share: float | None
 
 
+class PartitionBy(StrEnum):
+    """What tells the partitions of an export apart: the month of receipt (UTC), or the modality."""
+
+    MONTH = "month"
+    MODALITY = "modality"
+
+
 # -- the boundary --------------------------------------------------------------------------------------------------
 
 

@@ -52,6 +52,7 @@ VERBS = {
         _verb("incomplete", "steward", "", "see series that lack instances, or let one be used as it is"),
         _verb("query", "steward researcher", "", "find patients, studies, series or instances in the catalog"),
         _verb("quality", "steward researcher auditor", "", "say how complete, consistent and plausible the catalog is"),
+        _verb("export-catalog", "steward", "research", "write catalog, labels and findings as partitioned Parquet"),
         _verb("retrieve", "steward", "clinical", "get objects out as they were received"),
         _verb("serve", "operator steward", "", "listen for other systems until stopped"),
         _verb("columns", "steward researcher auditor", "", "list the words a query can use"),

@@ -39,6 +39,7 @@ from filmroom.flow.cohort import cohort_flow, cohorts, define_cohort, show_cohor
 from filmroom.flow.deidentify import Run, deidentify
 from filmroom.flow.doctor import Diagnosis, doctor
 from filmroom.flow.evidence import publish
+from filmroom.flow.export_catalog import Exported, export_catalog
 from filmroom.flow.freeze import Frozen, freeze
 from filmroom.flow.incomplete import accept_incomplete, incomplete
 from filmroom.flow.labels import (
@@ -93,6 +94,7 @@ from filmroom.records import (
     LabelKind,
     Level,
     Model,
+    PartitionBy,
     PatientIdentity,
     Project,
     Question,
@@ -339,6 +341,18 @@ class Room:
     def quality(self, *, project: str | None = None, by: By | str | None = None) -> Quality:
         """Return how complete, consistent and plausible the catalog is; see docs/how-to/quality.md. Raises NotFound."""
         return quality(self._ports, project=project, by=_one_of(By, by) if by is not None else None)
+
+    def export_catalog(
+        self, out: Path | str, *, project: str | None = None, by: PartitionBy | str | None = None
+    ) -> Exported:
+        """Bring an export of catalog, labels and findings up to date, or begin one; `out` is a folder or an `s3://` prefix.
+
+        With a project it is the de-identified form. Raises Refused when something else lies there.
+        """
+        place = str(out) if "://" in str(out) else str(Path(out).absolute())
+        return export_catalog(
+            self._ports, self._open(place), project=project, by=_one_of(PartitionBy, by) if by is not None else None
+        )
 
     def retrieve(self, uids: Sequence[str], *, level: Level | str = Level.STUDY, to: str = "") -> Retrieval:
         """Choose the current instances of these studies, series or instances, for the peer named `to`. Raises Denied."""

@@ -15,7 +15,7 @@ from filmroom.records import Level
 from filmroom.verbs import VERBS
 from filmroom.wiring import Room
 
-PAGES = ("commands", "columns", "quality", "recipes", "profiles", "permissions", "settings", "errors")
+PAGES = ("commands", "columns", "quality", "catalog-export", "recipes", "profiles", "permissions", "settings", "errors")
 
 
 @pytest.mark.parametrize("page", PAGES)

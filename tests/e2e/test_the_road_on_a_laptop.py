@@ -122,6 +122,9 @@ def test_rows_leave_as_csv_and_parquet(filmroom, planted, tmp_path) -> None:
     from pyarrow import parquet
 
     assert parquet.read_table(out).num_rows == 10
+    exported = filmroom("export-catalog", tmp_path / "tables", "--by", "modality", "--json").json
+    assert exported["rows"]["series"] == 10 and exported["out"] == str(tmp_path / "tables")
+    assert parquet.read_table(tmp_path / "tables" / "series").num_rows == 10
     page = tmp_path / "quality.html"
     written = filmroom("quality", "--by", "month", "--out", out, "--html", page, "--json").json
     assert written["figures"] == parquet.read_table(out).num_rows > 20

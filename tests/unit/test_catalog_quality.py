@@ -2,7 +2,7 @@
 
 from filmroom.catalog import quality
 from filmroom.catalog.quality import NONE, OTHER, RARE, SMALLEST
-from filmroom.dicom.attributes import BY_NAME
+from filmroom.dicom.attributes import BY_NAME, COLUMNS
 from filmroom.dicom.normalize import reading
 from filmroom.records import Cell, ColumnType, Figure, Level
 
@@ -27,6 +27,8 @@ def test_every_column_that_is_asked_for_exists_and_is_of_one_kind() -> None:
     series, images = ({each.column for each in quality.asked(level)} for level in (Level.SERIES, Level.INSTANCE))
     assert not series & images and series | images == set(quality.ASKED)
     assert all(BY_NAME[name].type is ColumnType.REAL for name in quality.PLAUSIBLE)
+    images = {column.name for column in COLUMNS if column.level in (Level.INSTANCE, Level.FILE)}
+    assert not images & {*quality.PLAUSIBLE, *quality.SPELLED, *quality.SPELLED.values()}
     assert {*quality.SPELLED, *quality.SPELLED.values()} <= BY_NAME.keys()
 
 

@@ -101,10 +101,9 @@ PLAUSIBLE: Mapping[str, Counted] = {
         "repetition_time_ms": (0.5, 30000),
         "echo_time_ms": (0.01, 1000),
         "flip_angle_deg": (0, 180),
-        "microns_per_pixel": (0.02, 50),
     }.items()
 }
-"""Between what a number is believed: outside, a unit or a decimal point was most likely lost."""
+"""Between what a number of a series is believed: outside, a unit or a decimal point was most likely lost."""
 
 SPELLED: Mapping[str, str] = {
     "manufacturer": "manufacturer_received",

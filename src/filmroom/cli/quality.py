@@ -1,21 +1,22 @@
-"""quality: how complete, consistent and plausible the catalog is."""
+"""quality, export-catalog: how good the catalog is, and the whole of it as tables."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from filmroom.canon import Json
+from filmroom.canon import Json, plain
 from filmroom.catalog import parquet
 from filmroom.catalog.quality import FIGURE, MEASURES
 from filmroom.cli.quality_page import page
 from filmroom.cli.session import Session, show
 from filmroom.flow.quality import Quality
-from filmroom.records import By, Figure
+from filmroom.records import By, Figure, PartitionBy
 
 
 def add_to(app: typer.Typer) -> None:
     app.command("quality")(quality)
+    app.command("export-catalog")(export_catalog)
 
 
 def quality(
@@ -40,6 +41,23 @@ def quality(
         session.answer({"figures": len(found.figures), "written": written})
     else:
         session.answer(found, lambda: _print(found))
+
+
+def export_catalog(
+    context: typer.Context,
+    out: Annotated[str, typer.Argument(metavar="OUT", help="A folder, or s3://BUCKET/PREFIX.")],
+    project: Annotated[str | None, typer.Option(help="The de-identified form, of this project's clean copies.")] = None,
+    by: Annotated[
+        PartitionBy | None, typer.Option(help="What partitions are by: month of receipt unless said otherwise.")
+    ] = None,
+) -> None:
+    """Write catalog, labels and findings as partitioned Parquet; run again, it writes what changed."""
+    session: Session = context.obj
+    with session.open() as room:
+        done = room.export_catalog(out, project=project, by=by)
+    answer = plain(done)
+    assert isinstance(answer, dict)
+    session.answer({"out": out, **answer})
 
 
 def _print(found: Quality) -> None:

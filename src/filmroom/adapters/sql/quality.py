@@ -33,7 +33,8 @@ from filmroom.records import By, Cell, Counted, InstanceState, Level, Value
 _CURRENT = instance.c.state == InstanceState.CURRENT
 _SITE = func.coalesce(study.c.institution, "")
 _MOMENT = type_coerce(batch.c.received_at, Text)
-_RFC3339 = 27  # characters of a time in the catalog
+RFC3339 = 27
+"""How many characters a time in the catalog has."""
 
 
 class SqlQuality:
@@ -57,7 +58,7 @@ class SqlQuality:
             source = first.join(series, series.c.pk == first.c.series_pk).join(study).join(patient)
             group = _group(by, first.c.first)
         else:
-            source, group = _delivered(), _group(by, _MOMENT + batch.c.source)
+            source, group = delivered(), _group(by, _MOMENT + batch.c.source)
         named = [group.label("group"), *(func.coalesce(_sql(key), "").label(f"key_{key}") for key in keys)]
         numbers = [number for each in counted for number in _numbers(each)]
         statement = select(*named, func.count(), func.count(distinct(patient.c.pk)), *numbers).select_from(source)
@@ -84,7 +85,7 @@ class SqlQuality:
         return _coded((each, (str(outcome),), reasons, count) for each, outcome, reasons, count in rows)
 
     def copies(self, by: By | None = None, project: str | None = None) -> list[Cell]:
-        source = _delivered().join(copy_table, copy_table.c.source == instance.c.digest)
+        source = delivered().join(copy_table, copy_table.c.source == instance.c.digest)
         group = _group(by, _MOMENT + batch.c.source).label("group")
         columns = (group, copy_table.c.project, copy_table.c.state, copy_table.c.reasons)
         statement = select(*columns, func.count()).select_from(source).group_by(*columns)
@@ -141,7 +142,8 @@ def first_receipts(project: str | None = None) -> Subquery:
     )
 
 
-def _delivered() -> FromClause:
+def delivered() -> FromClause:
+    """Return the four levels' tables, joined, with the delivery of each instance."""
     return everything().join(batch, instance.c.batch == batch.c.id)
 
 
@@ -150,7 +152,7 @@ def _group(by: By | None, receipt: ColumnElement[str]) -> ColumnElement[str]:
         case By.SITE:
             return _SITE
         case By.SOURCE:
-            return func.substr(receipt, _RFC3339 + 1)
+            return func.substr(receipt, RFC3339 + 1)
         case By.MONTH:
             return func.substr(receipt, 1, len("2026-03"))
         case None:

@@ -3,6 +3,7 @@
 from sqlalchemy import Connection
 
 from filmroom.adapters.sql.access import SqlAccess, SqlQuestions
+from filmroom.adapters.sql.columnar import SqlColumnar
 from filmroom.adapters.sql.custody import SqlCustody
 from filmroom.adapters.sql.files import SqlFiles
 from filmroom.adapters.sql.front_door import SqlBatches, SqlCases, SqlDataKeys
@@ -24,6 +25,7 @@ class SqlTransaction:
         self.instances = SqlInstances(connection)
         self.wholeness = SqlWholeness(connection)
         self.quality = SqlQuality(connection)
+        self.columnar = SqlColumnar(connection)
         self.files = SqlFiles(connection)
         self.custody = SqlCustody(connection)
         self.projects = SqlProjects(connection)

@@ -508,14 +508,24 @@ class Room:
         cohort: str = "",
         labels: Sequence[str] = (),
         split: str = "",
+        stratify: Sequence[str] = (),
         seed: int = 0,
     ) -> Frozen:
         """Freeze the project's clean copies of what satisfies `where`, or of a cohort, by whose name it is called if by none.
 
+        A split is by patient; `stratify` are columns, and labels as label:SET.FINDING, whose values all parts have alike.
         Raises Refused when there are none.
         """
         return freeze(
-            self._ports, name, project=project, where=where, cohort=cohort, labels=labels, split=split, seed=seed
+            self._ports,
+            name,
+            project=project,
+            where=where,
+            cohort=cohort,
+            labels=labels,
+            split=split,
+            stratify=stratify,
+            seed=seed,
         )
 
     def snapshots(self) -> list[Snapshot]:

@@ -135,3 +135,51 @@ def test_a_cohort_has_a_condition_and_a_project_of_its_own(filled) -> None:
     filled.room.cohort("none", replace(CT, where="modality = 'MR'"))
     with pytest.raises(Refused, match="no instance matches"):
         filled.room.freeze(cohort="none")
+
+
+@pytest.fixture
+def two_makers(world, make_ct):
+    """Eight patients, half of them of each maker; four more come later."""
+
+    def deliver(patients: range) -> None:
+        for number in patients:
+            world.deliver(f"P{number}", make_ct(f"P{number}", Manufacturer=("GE", "Siemens")[number % 2]))
+        world.room.receive([world.inbox / f"P{number}" for number in patients], "ct-1")
+        world.room.deidentify("lung")
+
+    world.room.project("lung", purpose="find nodules")
+    deliver(range(8))
+    world.room.cohort("nodules", Criteria(project="lung"))
+    world.more = lambda: deliver(range(8, 12))
+    return world
+
+
+def parts_of(world, ref: str) -> dict[str, str]:
+    return {row.subject: row.split for row in world.room.show(ref).rows}
+
+
+def test_a_split_is_stratified_and_nobody_moves_when_more_come(two_makers, tmp_path) -> None:
+    asked = {"cohort": "nodules", "split": "train=0.5,test=0.5", "stratify": ["manufacturer", "label:read.nodule"]}
+    file = tmp_path / "labels.csv"
+    file.write_text("patient_id,finding,value\n" + "".join(f"P{n},nodule,{n // 4}\n" for n in range(8)))
+    two_makers.room.import_labels(file, name="read", kind="report")
+    two_makers.room.freeze(**asked)
+    rows = two_makers.room.show("nodules@1").rows
+    for nodule in "01":
+        assert sorted(row.split for row in rows if row.labels["nodule"] == nodule) == ["test"] * 2 + ["train"] * 2
+    assert two_makers.room.freeze(**asked).existing
+    two_makers.more()
+    two_makers.room.freeze(**{**asked, "split": "train=0.5,val=0.25,test=0.25", "seed": 9})
+    before, after = parts_of(two_makers, "nodules@1"), parts_of(two_makers, "nodules@2")
+    assert (len(before), len(after)) == (8, 12)
+    assert after.items() >= before.items()
+    assert list(after.values()).count("val") >= 2
+    # Under another name, who was held out stays held out.
+    two_makers.room.freeze("other", project="lung", split="train=0.9,test=0.1")
+    assert all(parts_of(two_makers, "other@1")[who] == "test" for who, part in after.items() if part == "test")
+
+
+def test_a_split_is_only_stratified_by_what_there_is(two_makers) -> None:
+    for stratify, error in (("maker", Invalid), ("label:read.nodule", NotFound)):
+        with pytest.raises(error):
+            two_makers.room.freeze(cohort="nodules", split="train=0.5,test=0.5", stratify=[stratify])

@@ -49,6 +49,7 @@ DEFINITION = Definition(
     criteria=Digest.of(b"criteria"),
     label_sets=(Versioned("nodules", 5),),
     split=parse_split("train=0.5,test=0.5", 0),
+    stratify=("manufacturer",),
     profile=Digest.of(b"profile"),
     verifier="verifier/1",
 )
@@ -164,6 +165,7 @@ def test_a_part_without_anybody_is_counted_as_empty() -> None:
         {"label_sets": (Versioned("nodules", 6),)},
         {"split": parse_split("train=0.5,test=0.5", 1)},
         {"split": parse_split("train=0.4,test=0.6", 0)},
+        {"stratify": ()},
         {"profile": Digest.of(b"other")},
         {"verifier": "verifier/2"},
     ],

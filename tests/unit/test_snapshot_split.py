@@ -1,14 +1,16 @@
-"""A patient is in one part, stays there whoever else comes, and the parts come near their fractions."""
+"""A patient is in one part and stays there whoever comes, and the parts have their fractions of everything."""
 
 import hashlib
 from fractions import Fraction
+from random import Random
+from typing import TypeAlias
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from filmroom.errors import Invalid
-from filmroom.snapshot.split import Split, parse_split, part_of
+from filmroom.snapshot.split import Split, assign, is_held_out, keep, parse_split
 
 SUBJECTS = st.from_regex(r"P[A-Z2-7]{16}", fullmatch=True)
 
@@ -27,52 +29,98 @@ def test_the_parts_add_up_and_read_back(split: Split) -> None:
     assert parse_split(str(split), split.seed) == split
 
 
-@given(splits(), SUBJECTS)
-def test_a_patient_s_part_depends_on_seed_and_pseudonym_only(split: Split, subject: str) -> None:
-    part = part_of(subject, split)
-    assert part in split.names
-    assert part_of(subject, parse_split(str(split), split.seed)) == part
+Strata: TypeAlias = dict[str, tuple[str, ...]]
+STRATA: st.SearchStrategy[Strata] = st.dictionaries(
+    st.integers(0, 10**6).map(lambda number: f"P{number:06d}"),
+    st.tuples(st.sampled_from(["GE", "SIEMENS", "GE+SIEMENS", ""]), st.sampled_from(["yes", "no"])),
+    min_size=1,
+    max_size=60,
+)
 
 
-@given(splits(), SUBJECTS)
-def test_a_part_of_nothing_gets_nobody(split: Split, subject: str) -> None:
-    assert dict(split.parts)[part_of(subject, split)] > 0
+def excess(found: dict[str, str], split: Split) -> dict[str, Fraction]:
+    """How many patients each part has more than its fraction."""
+    return {name: list(found.values()).count(name) - len(found) * share for name, share in split.parts}
 
 
-@given(SUBJECTS, st.integers(0, 9), st.integers(1, 9))
-def test_a_larger_first_part_keeps_everybody_it_had(subject: str, seed: int, tenths: int) -> None:
-    before = parse_split(f"train={Fraction(tenths, 10)},test={Fraction(10 - tenths, 10)}", seed)
-    after = parse_split(f"train={Fraction(tenths + 1, 11)},test={Fraction(10 - tenths, 11)}", seed)
-    if part_of(subject, before) == "train":
-        assert part_of(subject, after) == "train"
+@given(STRATA, splits())
+def test_everybody_is_in_one_part_and_nobody_in_a_part_of_nothing(strata: Strata, split: Split) -> None:
+    found = assign(strata, split, {})
+    assert found.keys() == strata.keys()
+    assert all(dict(split.parts)[part] > 0 for part in found.values())
 
 
-def test_the_fractions_are_roughly_met() -> None:
-    split = parse_split("train=0.8,val=0.1,test=0.1", seed=0)
-    drawn = [part_of(f"P{number}", split) for number in range(10_000)]
-    # Five standard deviations of a binomial around 8,000 and 1,000.
-    assert abs(drawn.count("train") - 8_000) < 200
-    assert abs(drawn.count("val") - 1_000) < 150
-    assert abs(drawn.count("test") - 1_000) < 150
+@given(STRATA, splits(), st.randoms(use_true_random=False))
+def test_it_does_not_matter_in_which_order_patients_were_found(strata: Strata, split: Split, chance: Random) -> None:
+    shuffled = list(strata.items())
+    chance.shuffle(shuffled)
+    assert assign(dict(shuffled), split, {}) == assign(strata, split, {})
+
+
+@given(STRATA, splits())
+def test_every_part_has_its_fraction_of_every_stratum_and_of_all(strata: Strata, split: Split) -> None:
+    found = assign(strata, split, {})
+    for stratum in set(strata.values()):
+        inside = {patient: part for patient, part in found.items() if strata[patient] == stratum}
+        assert all(abs(more) < 1 for more in excess(inside, split).values())
+    assert all(abs(more) < len(split.parts) for more in excess(found, split).values())
+
+
+@given(STRATA, STRATA, splits(), splits())
+def test_nobody_ever_moves_whoever_comes_and_goes_and_whatever_the_fractions(
+    first: Strata, second: Strata, one: Split, other: Split
+) -> None:
+    before = assign(first, one, {})
+    after = assign(second, other, before)
+    again = assign(first | second, other, before | after)
+    for patient in first.keys() & second.keys():
+        assert after[patient] == before[patient] or before[patient] not in other.names
+    for patient, part in (before | after).items():
+        assert again[patient] == part or part not in other.names
+
+
+@given(STRATA, STRATA, splits())
+def test_who_comes_later_brings_the_parts_as_near_as_they_can_come(first: Strata, second: Strata, split: Split) -> None:
+    both = first | second
+    found = assign(both, split, assign(first, split, {}))
+    for stratum in set(both.values()):
+        inside = {patient: part for patient, part in found.items() if both[patient] == stratum}
+        new = [patient for patient in inside if patient not in first]
+        # A part that got somebody new was behind before.
+        for name in {inside[patient] for patient in new}:
+            assert excess(inside, split)[name] < 1
+
+
+def test_what_was_held_out_anywhere_stays_held_out_and_a_version_s_own_parts_come_first() -> None:
+    split = parse_split("train=0.5,test=0.5", 0)
+    before = [
+        (False, "test", "A"),
+        (False, "train", "B"),
+        (False, "test", "C"),
+        (True, "train", "C"),
+        (True, "old", "D"),
+    ]
+    assert keep(before, split) == {"A": "test", "C": "train"}
+    assert [is_held_out(name) for name in ("test", "test-2", "holdout", "train", "val")] == [True] * 3 + [False] * 2
 
 
 def test_another_seed_is_another_split() -> None:
-    one, other = (parse_split("a=0.5,b=0.5", seed) for seed in (0, 1))
-    moved = sum(part_of(f"P{number}", one) != part_of(f"P{number}", other) for number in range(1_000))
-    assert 400 < moved < 600
+    strata = {f"P{number}": ("",) for number in range(1_000)}
+    one, other = (assign(strata, parse_split("a=0.5,b=0.5", seed), {}) for seed in (0, 1))
+    assert 400 < sum(one[patient] != other[patient] for patient in strata) < 600
 
 
-@given(SUBJECTS, st.integers(0, 2**31))
-def test_the_drawing_is_what_the_format_page_says(subject: str, seed: int) -> None:
-    # docs/formats/snapshot.md; another result here breaks every snapshot that is there.
-    drawn = int.from_bytes(hashlib.sha256(f"filmroom/split/1|{seed}|{subject}".encode()).digest()[:8], "big")
-    expected = "train" if drawn * 4 < 3 * 2**64 else "test"
-    assert part_of(subject, parse_split("train=3/4,test=1/4", seed)) == expected
+@given(st.sets(SUBJECTS, min_size=1, max_size=20), st.integers(0, 2**31))
+def test_the_order_is_what_the_format_page_says(patients: set[str], seed: int) -> None:
+    # docs/formats/snapshot.md: with one stratum and halves, first and second take turns.
+    ordered = sorted(patients, key=lambda each: hashlib.sha256(f"filmroom/split/2|{seed}|{each}".encode()).digest())
+    found = assign(dict.fromkeys(patients, ()), parse_split("a=1/2,b=1/2", seed), {})
+    assert [found[patient] for patient in ordered] == [("a", "b")[at % 2] for at in range(len(ordered))]
 
 
 def test_without_a_split_there_is_one_part() -> None:
     split = parse_split("", seed=7)
-    assert (split.names, part_of("P1", split)) == (("all",), "all")
+    assert (split.names, assign({"P1": ()}, split, {})) == (("all",), {"P1": "all"})
 
 
 def test_decimals_are_exact() -> None:

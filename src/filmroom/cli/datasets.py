@@ -28,13 +28,23 @@ def freeze(
     cohort: Annotated[str, typer.Option(metavar="NAME[@V]", help="Whom: see filmroom cohort.")] = "",
     labels: Annotated[list[str] | None, typer.Option(metavar="SET[@V]", help="Label sets, later ones first.")] = None,
     split: Annotated[str, typer.Option(help="For example train=0.8,val=0.1,test=0.1; by patient.")] = "",
+    stratify: Annotated[
+        str, typer.Option(metavar="COLUMN,label:SET.FINDING,...", help="Whose values all parts have alike.")
+    ] = "",
     seed: Annotated[int, typer.Option(help="Which of the possible splits.")] = 0,
 ) -> None:
     """Freeze clean instances, labels and a split into a signed snapshot."""
     session: Session = context.obj
     with session.open() as room:
         frozen = room.freeze(
-            name, project=project, where=where, cohort=cohort, labels=labels or (), split=split, seed=seed
+            name,
+            project=project,
+            where=where,
+            cohort=cohort,
+            labels=labels or (),
+            split=split,
+            stratify=[each.strip() for each in stratify.split(",") if each.strip()],
+            seed=seed,
         )
     session.answer(frozen)
 

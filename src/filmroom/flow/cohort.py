@@ -140,8 +140,8 @@ def resolve(
             continue
         assert each.copy is not None and each.pseudonym is not None
         eligible.append(Eligible(each.copy, each.pseudonym, each.pixel_digest, said.labels_of(each)))
+        standing = strata.setdefault(each.pseudonym, tuple(set() for _ in stratify))
         if stratify:
-            standing = strata.setdefault(each.pseudonym, tuple(set() for _ in stratify))
             values = [*each.values, *(ledgers.labels_of(_names(each), by).get(name) for by, name in by_label)]
             for place, value in zip(standing, values, strict=True):
                 if value is not None:

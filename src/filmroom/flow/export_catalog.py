@@ -20,6 +20,7 @@ from filmroom.catalog.parquet import Fields
 from filmroom.deid import profile as profiles
 from filmroom.deid import verify
 from filmroom.deid.profile import Action, Profile
+from filmroom.dicom.normalize import normalize
 from filmroom.dicom.parse import parse
 from filmroom.errors import Corrupt, Invalid, NotFound, Refused
 from filmroom.flow import evidence
@@ -27,7 +28,6 @@ from filmroom.flow.project import open_project
 from filmroom.flow.sealed import SealedZone, project_subject
 from filmroom.govern import audit
 from filmroom.ids import Digest, Zone
-from filmroom.ingest.normalize import normalize
 from filmroom.ports import Objects, Ports, Transaction
 from filmroom.records import (
     Copy,

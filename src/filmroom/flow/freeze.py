@@ -10,20 +10,20 @@ from dataclasses import dataclass, replace
 from filmroom.canon import canonical
 from filmroom.crypto import derive, sign
 from filmroom.deid import verify
+from filmroom.dicom.normalize import reading
 from filmroom.errors import FilmroomError, GateClosed, Invalid, Refused
 from filmroom.flow import evidence
 from filmroom.flow.cohort import Resolution, cohort_version, resolve
 from filmroom.flow.project import open_project
 from filmroom.flow.sealed import SealedZone, project_subject
 from filmroom.ids import Digest, Versioned, Zone, check_name
-from filmroom.ingest.normalize import reading
 from filmroom.ports import Ports, Transaction
 from filmroom.records import CleanInstance, Cohort, Criteria, Member, Row, Snapshot
 from filmroom.snapshot import manifest
 from filmroom.snapshot.cohort import Counts, Flow, Step
 from filmroom.snapshot.gates import Facts, Passage, holds, judge, needed, parse_gate
 from filmroom.snapshot.manifest import Circumstances, Definition, Table
-from filmroom.snapshot.split import Split, parse_split, part_of
+from filmroom.snapshot.split import Split, assign, keep, parse_split
 
 ROOT, ENVELOPE = "snapshot.json", "snapshot.dsse.json"
 _AT_ONCE = 500
@@ -65,11 +65,12 @@ def freeze(
     cohort: str = "",
     labels: Sequence[str] = (),
     split: str = "",
+    stratify: Sequence[str] = (),
     seed: int = 0,
 ) -> Frozen:
     """Freeze the project's clean copies of what satisfies `where`, or of a cohort, by whose name it is called if by none.
 
-    Raises Refused when there are none, Invalid when neither project nor cohort is named, or both and they differ.
+    A split is by patient; `stratify` are columns, and labels as label:SET.FINDING, whose values all parts have alike. Raises Refused when there are none, Invalid when neither project nor cohort is named, or both and they differ.
     """
     name = check_name(name or cohort.partition("@")[0])
     permit = evidence.authorize(ports, "freeze", {"kind": "snapshot", "id": name})
@@ -79,9 +80,11 @@ def freeze(
     salt = _query_salt(ports, asked.criteria.project)
     with ports.catalog.read() as tx:
         newest = tx.snapshots.latest(name)
-        resolution = resolve(tx, ports, asked.criteria, labels=labels)
-        definition = replace(_definition(asked, resolution, salt, parse_split(split, seed)), requires=requires)
-        parts = {each.pseudonym: part_of(each.pseudonym, definition.split) for each in resolution.eligible}
+        resolution = resolve(tx, ports, asked.criteria, labels=labels, stratify=stratify)
+        definition = replace(
+            _definition(asked, resolution, salt, parse_split(split, seed), stratify), requires=requires
+        )
+        parts = place(tx, name, definition.project, resolution, definition.split)
     admitted = _admit(ports, definition, resolution, parts)
     if not admitted.rows:
         why = ", ".join(f"{count} {reason}" for reason, count in admitted.left_out.items()) or "no instance matches"
@@ -144,7 +147,15 @@ def _asked(tx: Transaction, name: str, project: str, where: str, cohort: str) ->
     return _Asked(name, found.criteria, found)
 
 
-def _definition(asked: _Asked, resolution: Resolution, salt: bytes, split: Split) -> Definition:
+def place(tx: Transaction, name: str, project: str, resolution: Resolution, split: Split) -> dict[str, str]:
+    """Return the part of each patient, by pseudonym, in the next version of a snapshot."""
+    before = ((ref.name == name, part, patient) for ref, part, patient in tx.snapshots.parts(project))
+    return assign(resolution.strata, split, keep(before, split))
+
+
+def _definition(
+    asked: _Asked, resolution: Resolution, salt: bytes, split: Split, stratify: Sequence[str]
+) -> Definition:
     cohort = asked.cohort
     return Definition(
         project=asked.criteria.project,
@@ -153,6 +164,7 @@ def _definition(asked: _Asked, resolution: Resolution, salt: bytes, split: Split
         criteria=derive.commitment(salt, cohort.digest) if cohort else None,
         label_sets=resolution.label_sets,
         split=split,
+        stratify=tuple(stratify),
         profile=resolution.profile,
         verifier=verify.VERIFIER,
     )

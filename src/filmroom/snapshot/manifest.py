@@ -38,6 +38,7 @@ class Definition:
     criteria: Digest | None
     label_sets: tuple[Versioned, ...]
     split: Split
+    stratify: tuple[str, ...]
     profile: Digest
     verifier: str
     requires: tuple[str, ...] = ()
@@ -50,6 +51,7 @@ class Definition:
             "criteria": str(self.criteria) if self.criteria else None,
             "labels": [str(each) for each in self.label_sets],
             "split": str(self.split),
+            "stratify": list(self.stratify),
             "seed": str(self.split.seed),
             "profile": str(self.profile),
             "verifier": self.verifier,

@@ -446,6 +446,7 @@ _TO_DO = {
     "not-found": "Check the name; `filmroom batches`, `filmroom snapshots` or `filmroom grants` list what there is.",
     "refused": "Read the reason. It is a decision, not a fault: trying again gives the same answer.",
     "gate-closed": "The message has the figures. Mend the data, narrow the condition, or change the gates openly.",
+    "leak": "Leave one side out by the cohort, or give `--allow-leak` a reason; see [how-to/cohorts.md](how-to/cohorts.md).",
     "denied": "Ask somebody with the role, or for a grant; see [permissions.md](permissions.md).",
     "lease-ended": "Ask for a new lease; when the grant is over, make a new request.",
     "corrupt": "Run `filmroom doctor`, `filmroom verify` and `filmroom audit verify`; restore the object from a copy.",

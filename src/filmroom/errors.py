@@ -5,6 +5,7 @@ patient's value: attribute keywords, digests and codes only. What the outside wo
 where it is called, in `adapters/` and `dicom/`, and nowhere else.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -45,6 +46,16 @@ class GateClosed(Refused):
     """What was to be frozen is not as good as the project requires."""
 
     code = "gate-closed"
+
+
+class Leaking(Refused):
+    """Parts of a split would share people, pixels or earlier test data. `leaks` lists where, by pseudonym."""
+
+    code = "leak"
+
+    def __init__(self, what: str, next_step: str = "", leaks: Sequence[object] = ()) -> None:
+        super().__init__(what, next_step)
+        self.leaks = leaks
 
 
 class Denied(FilmroomError):

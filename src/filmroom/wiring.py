@@ -510,11 +510,13 @@ class Room:
         split: str = "",
         stratify: Sequence[str] = (),
         seed: int = 0,
+        allow_leak: str = "",
     ) -> Frozen:
         """Freeze the project's clean copies of what satisfies `where`, or of a cohort, by whose name it is called if by none.
 
         A split is by patient; `stratify` are columns, and labels as label:SET.FINDING, whose values all parts have alike.
-        Raises Refused when there are none.
+        `allow_leak` says why parts may share people, pixels or earlier test data. Raises Leaking when they do without one,
+        Refused when there is nothing to freeze.
         """
         return freeze(
             self._ports,
@@ -526,6 +528,7 @@ class Room:
             split=split,
             stratify=stratify,
             seed=seed,
+            allow_leak=allow_leak,
         )
 
     def snapshots(self) -> list[Snapshot]:

@@ -153,7 +153,7 @@ def make_ct() -> MakeCT:
         dataset.BitsAllocated = dataset.BitsStored = 16
         dataset.HighBit = 15
         dataset.PixelRepresentation = 0
-        pixels = np.arange(256, dtype="<u2") * (number + series) + len(patient) + change
+        pixels = np.arange(256, dtype="<u2") * (number + series) + sum(patient.encode()) + change
         dataset.PixelData = pixels.tobytes()
         for keyword, value in attributes.items():
             setattr(dataset, keyword, value)

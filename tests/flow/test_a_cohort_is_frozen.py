@@ -1,14 +1,17 @@
 """Who is in a dataset is written down, counted step by step, and frozen with the figure of who is not."""
 
 from dataclasses import replace
+from io import BytesIO
 
+import pydicom
 import pytest
 from sqlalchemy import update
 
 from filmroom.catalog.schema import cohort as cohort_table
-from filmroom.errors import Invalid, NotFound, Refused
+from filmroom.errors import Invalid, Leaking, NotFound, Refused
 from filmroom.records import Criteria, Exclusion
 from filmroom.snapshot.cohort import Counts, flow_from
+from filmroom.snapshot.leak import Leak
 
 ADULT = Exclusion("not an adult", "age_years < 18")
 CT = Criteria(project="lung", where="modality = 'CT'", exclude=(ADULT, Exclusion("thick", "slice_thickness_mm > 2")))
@@ -183,3 +186,41 @@ def test_a_split_is_only_stratified_by_what_there_is(two_makers) -> None:
     for stratify, error in (("maker", Invalid), ("label:read.nodule", NotFound)):
         with pytest.raises(error):
             two_makers.room.freeze(cohort="nodules", split="train=0.5,test=0.5", stratify=[stratify])
+
+
+def test_the_same_pixels_on_two_sides_are_refused_with_a_list_or_allowed_with_a_reason(two_makers, make_ct) -> None:
+    two_makers.deliver("P9", make_ct("P9", PixelData=pydicom.dcmread(BytesIO(make_ct("P1"))).PixelData))
+    two_makers.room.receive([two_makers.inbox / "P9"], "ct-1")
+    two_makers.room.deidentify("lung")
+    split = ",".join(f"part-{number}=1/9" for number in range(9))
+    asked = {"cohort": "nodules", "split": split}
+    with pytest.raises(Leaking, match="1 same-pixels") as caught:
+        two_makers.room.freeze(**asked)
+    (leak,) = caught.value.leaks
+    assert isinstance(leak, Leak)
+    assert (leak.code, len({*leak.patients}), len({*leak.parts})) == ("same-pixels", 2, 2)
+    assert two_makers.room.snapshots() == []
+    two_makers.room.freeze(**asked, allow_leak="a phantom")
+    assert two_makers.room.show("nodules@1").document["leaks"] == {"why": "a phantom", "found": {"same-pixels": 1}}
+    assert two_makers.room.audit(last=1)[0].entry["outcome"]["leaks"] == 1
+    two_makers.room.freeze("whole", cohort="nodules")
+    assert two_makers.room.show("whole@1").document["leaks"] is None
+
+
+def test_what_was_test_data_is_not_trained_on_under_another_name(two_makers) -> None:
+    two_makers.room.freeze("old", project="lung", where="patient_id IN ('P1', 'P2')", split="test=1")
+    with pytest.raises(Leaking, match="2 earlier-test"):
+        two_makers.room.freeze("new", project="lung", split="train=0.5,val=0.5")
+    assert two_makers.room.freeze("new", project="lung", split="train=0.5,test=0.5").splits == {"train": 4, "test": 4}
+
+
+def test_a_study_that_two_patients_share_is_one_person_s(two_makers, make_ct) -> None:
+    study = "1.2.826.0.1.3680043.8.498.1"
+    for patient in ("P20", "P21"):
+        two_makers.deliver(patient, make_ct(patient, StudyInstanceUID=study))
+    two_makers.room.receive([two_makers.inbox / "P20", two_makers.inbox / "P21"], "ct-1")
+    two_makers.room.deidentify("lung")
+    asked = {"project": "lung", "where": "patient_id IN ('P20', 'P21')"}
+    with pytest.raises(Leaking, match="1 same-patient"):
+        two_makers.room.freeze("two", **asked, split="train=0.5,test=0.5")
+    two_makers.room.freeze("two", **asked)

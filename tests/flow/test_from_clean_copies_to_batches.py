@@ -56,7 +56,11 @@ def lend(world, **kwargs):
 def test_samples_are_the_received_pixels_in_hounsfield_units(built, make_ct) -> None:
     data = built.room.load("lung@1", lease=lend(built))
     assert len(data) == 10
-    wanted = {(np.arange(256) * (n + 1) + 2 - 1024).astype(np.int16).tobytes() for n in (1, 2)}
+    wanted = {
+        (np.arange(256) * (n + 1) + sum(f"P{patient}".encode()) - 1024).astype(np.int16).tobytes()
+        for n in (1, 2)
+        for patient in range(1, 6)
+    }
     assert {data[i].image.tobytes() for i in range(10)} == wanted
     seen = [key for batch in data.batches(4, seed=1, epoch=0) for key in batch.keys]
     assert sorted(seen) == sorted(data[i].key for i in range(10))

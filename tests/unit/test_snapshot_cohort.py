@@ -76,11 +76,12 @@ def test_an_exclusion_needs_a_reason() -> None:
             cohort.exclusion(text)
 
 
-@given(st.lists(st.tuples(*[st.integers(0, 50)] * 4).map(sorted), min_size=1, max_size=6), st.integers(0, 6))
-def test_who_is_left_is_who_was_there_without_who_was_left_out(drops: list[list[int]], kept: int) -> None:
+@given(st.lists(st.tuples(*[st.integers(0, 20)] * 3), min_size=1, max_size=6), st.integers(0, 6))
+def test_who_is_left_is_who_was_there_without_who_was_left_out(drops: list[tuple[int, int, int]], kept: int) -> None:
     left = [Counts(patients=300, studies=300, series=300, instances=300)]
-    for drop in drops:
-        left.append(left[-1] - Counts(**dict(zip(("patients", "studies", "series", "instances"), drop, strict=True))))
+    for patients, studies, series in drops:
+        instances = max(patients, studies, series)  # nobody leaves without an instance
+        left.append(left[-1] - Counts(patients=patients, studies=studies, series=series, instances=instances))
     found = cohort.flow([str(at) for at in range(len(drops))], left, unless_empty=kept)
     at = found.start
     for step in found.steps:

@@ -7,7 +7,7 @@ import typer
 
 from filmroom.cli.cohort import draw
 from filmroom.cli.session import DONE, FAILED, Session
-from filmroom.errors import Invalid
+from filmroom.errors import Invalid, Leaking
 from filmroom.flow.verify import Verdict
 from filmroom.snapshot.cohort import flow_from
 from filmroom.snapshot.figure import FigureFormat
@@ -32,20 +32,28 @@ def freeze(
         str, typer.Option(metavar="COLUMN,label:SET.FINDING,...", help="Whose values all parts have alike.")
     ] = "",
     seed: Annotated[int, typer.Option(help="Which of the possible splits.")] = 0,
+    allow_leak: Annotated[
+        str, typer.Option(metavar="REASON", help="Why parts may share people, pixels or earlier test data.")
+    ] = "",
 ) -> None:
     """Freeze clean instances, labels and a split into a signed snapshot."""
     session: Session = context.obj
     with session.open() as room:
-        frozen = room.freeze(
-            name,
-            project=project,
-            where=where,
-            cohort=cohort,
-            labels=labels or (),
-            split=split,
-            stratify=[each.strip() for each in stratify.split(",") if each.strip()],
-            seed=seed,
-        )
+        try:
+            frozen = room.freeze(
+                name,
+                project=project,
+                where=where,
+                cohort=cohort,
+                labels=labels or (),
+                split=split,
+                stratify=[each.strip() for each in stratify.split(",") if each.strip()],
+                seed=seed,
+                allow_leak=allow_leak,
+            )
+        except Leaking as error:
+            session.answer({"leaks": error.leaks})
+            raise
     session.answer(frozen)
 
 

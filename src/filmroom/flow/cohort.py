@@ -25,6 +25,7 @@ from filmroom.snapshot.cohort import Counts, Flow
 LABEL = "label:"
 """What stands before SET.FINDING where a split is stratified by a label."""
 
+_CLEAN = CopyState.CLEAN.value
 _DAMAGED, _NOT_YET = "damaged in the clinical zone", "not de-identified yet"
 _STATES = {
     CopyState.REVIEW: "waiting for review",
@@ -49,7 +50,7 @@ class Resolution:
     """What a cohort comes to, at one sequence number of the catalog.
 
     `left_out` counts the instances that are held back, by reason; `strata` has, for each pseudonym, what it is stratified
-    by: in each place all that the patient's instances say.
+    by: in each place all that the patient's instances say; `same_person` are pseudonyms that share a study.
     """
 
     profile: Digest
@@ -58,6 +59,7 @@ class Resolution:
     left_out: dict[str, int]
     label_sets: tuple[Versioned, ...]
     strata: dict[str, tuple[str, ...]]
+    same_person: set[tuple[str, str]]
     sequence: int
 
 
@@ -124,9 +126,10 @@ def resolve(
     said = _Said(tx, criteria, labels, stratify)
     sieve = _Sieve(tx, ports, criteria, said)
     columns = [each for each in stratify if not each.startswith(LABEL)]
-    by_label = [said.finding(each.removeprefix(LABEL)) for each in stratify if each.startswith(LABEL)]
     strata: dict[str, tuple[set[str], ...]] = {}
     eligible = []
+    studies: dict[str, str] = {}
+    same_person: set[tuple[str, str]] = set()
     found = tx.instances.candidates(
         criteria.where,
         [each.where for each in criteria.exclude],
@@ -139,13 +142,15 @@ def resolve(
         if not sieve.keeps(each):
             continue
         assert each.copy is not None and each.pseudonym is not None
-        eligible.append(Eligible(each.copy, each.pseudonym, each.pixel_digest, said.labels_of(each)))
-        standing = strata.setdefault(each.pseudonym, tuple(set() for _ in stratify))
-        if stratify:
-            values = [*each.values, *(ledgers.labels_of(_names(each), by).get(name) for by, name in by_label)]
-            for place, value in zip(standing, values, strict=True):
-                if value is not None:
-                    place.add(str(value))
+        if (other := studies.setdefault(each.study_uid, each.pseudonym)) != each.pseudonym:
+            same_person.add((other, each.pseudonym))
+        series = said.of(each)
+        eligible.append(Eligible(each.copy, each.pseudonym, each.pixel_digest, series.labels))
+        if (standing := strata.get(each.pseudonym)) is None:
+            standing = strata[each.pseudonym] = tuple(set() for _ in stratify)
+        for place, value in zip(standing, (*each.values, *series.strata), strict=True):
+            if value is not None:
+                place.add(str(value))
     return Resolution(
         profile=profile,
         eligible=eligible,
@@ -153,8 +158,18 @@ def resolve(
         left_out=dict(sorted(sieve.held_back.items())),
         label_sets=said.sets,
         strata={patient: tuple("+".join(sorted(place)) for place in places) for patient, places in strata.items()},
+        same_person=same_person,
         sequence=tx.log.size(),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Labelled:
+    """What is said of an instance: its labels, its values of what is stratified by, and which required labels it has."""
+
+    labels: Mapping[str, str]
+    strata: tuple[str | None, ...]
+    has: tuple[bool, ...]
 
 
 class _Said:
@@ -164,8 +179,8 @@ class _Said:
         self, tx: Transaction, criteria: Criteria, labels: Sequence[str], stratify: Sequence[str] = ()
     ) -> None:
         self._tx = tx
-        asked = [definitions.requirement(each)[0] for each in criteria.require]
-        asked += [each.removeprefix(LABEL) for each in stratify if each.startswith(LABEL)]
+        by_label = [each.removeprefix(LABEL) for each in stratify if each.startswith(LABEL)]
+        asked = [*(definitions.requirement(each)[0] for each in criteria.require), *by_label]
         refs = [label_version(tx, each) for each in (*criteria.labels, *labels)]
         there = {ref.name for ref in refs}
         refs = [*(ref for ref, _ in map(self._named, asked) if ref.name not in there), *refs]
@@ -175,33 +190,49 @@ class _Said:
         for ref in self.sets:
             for target, findings in self._resolved[ref].items():
                 self._merged.setdefault(target, {}).update(findings)
-        self._images = {name for level, name in self._merged if level is Level.INSTANCE}
-        self._series: dict[int, Mapping[str, str]] = {}
+        self._strata = [self._finding(each) for each in by_label]
+        self._required = [self._targets(each) for each in criteria.require]
+        everything = (self._merged, *(said for said, _ in self._strata), *self._required)
+        self._images = {name for said in everything for level, name in said if level is Level.INSTANCE}
+        self._series: dict[int, _Labelled] = {}
 
-    def finding(self, text: str) -> tuple[ledgers.Resolved, str]:
+    def of(self, each: Candidate) -> _Labelled:
+        """Return what is said of one instance; what is only said of whole series is looked up once for each."""
+        if each.sop_uid in self._images:
+            return self._look_up(each)
+        if (found := self._series.get(each.series)) is None:
+            found = self._series[each.series] = self._look_up(each)
+        return found
+
+    def _look_up(self, each: Candidate) -> _Labelled:
+        names = {
+            Level.PATIENT: each.subject,
+            Level.STUDY: each.study_uid,
+            Level.SERIES: each.series_uid,
+            Level.INSTANCE: each.sop_uid,
+        }
+        return _Labelled(
+            ledgers.labels_of(names, self._merged),
+            tuple(ledgers.labels_of(names, said).get(finding) for said, finding in self._strata),
+            tuple(not targets.isdisjoint(names.items()) for targets in self._required),
+        )
+
+    def _finding(self, text: str) -> tuple[ledgers.Resolved, str]:
         """Return what a set says, and the finding of SET[@V].FINDING. Raises NotFound for a set that is not there."""
         ref, finding = self._named(text)
         if ref not in self._resolved:
             self._resolved[ref] = ledgers.resolve(self._tx.labels.entries(ref.name, ref.version))
         return self._resolved[ref], finding
 
-    def targets(self, requirement: str) -> set[tuple[Level, str]]:
+    def _targets(self, requirement: str) -> set[tuple[Level, str]]:
         """Return everything of which a required label is said."""
         text, kind = definitions.requirement(requirement)
-        resolved, finding = self.finding(text)
+        resolved, finding = self._finding(text)
         if kind is not None:
             ref, _ = self._named(text)
             entries = self._tx.labels.entries(ref.name, ref.version)
             resolved = ledgers.resolve(entry for entry in entries if entry.label.kind is kind)
         return {target for target, findings in resolved.items() if finding in findings}
-
-    def labels_of(self, each: Candidate) -> Mapping[str, str]:
-        """Return the findings of one instance; those of a series are made once."""
-        if each.sop_uid in self._images:
-            return ledgers.labels_of(_names(each), self._merged)
-        if each.series not in self._series:
-            self._series[each.series] = ledgers.labels_of(_names(each), self._merged)
-        return self._series[each.series]
 
     def _named(self, text: str) -> tuple[Versioned, str]:
         """Split SET[@V].FINDING; both may have dots, so that the sets that there are decide."""
@@ -216,29 +247,35 @@ class _Sieve:
     """Says of one candidate after the other whether it stays, and counts at which step the others leave."""
 
     def __init__(self, tx: Transaction, ports: Ports, criteria: Criteria, said: _Said) -> None:
-        self._required = [said.targets(each) for each in criteria.require]
+        self._said = said
         self._elsewhere = [tx.snapshots.patients(*definitions.elsewhere(each)) for each in criteria.not_in]
         self._unfit = tx.wholeness.unfit(ports.clock.now() - ports.quiet)
-        self._defined = len(criteria.exclude) + len(self._required) + len(self._elsewhere)
         self._reasons = [
             *(each.reason for each in criteria.exclude),
             *(f"no label {each}" for each in criteria.require),
             *(f"patient is in {each}" for each in criteria.not_in),
             *_HELD_BACK,
         ]
-        self._first_required = len(criteria.exclude)
+        self._defined = len(self._reasons) - len(_HELD_BACK)
+        self._required_from, self._elsewhere_from = len(criteria.exclude), self._defined - len(criteria.not_in)
         self._places = {reason: self._defined + at for at, reason in enumerate(_HELD_BACK)}
         # How far the farthest instance of each patient, study and series came, and how many instances came how far.
         self._farthest: tuple[dict[int, int], ...] = ({}, {}, {})
         self._instances = [0] * (len(self._reasons) + 1)
-        self.held_back: dict[str, int] = {}
+
+    @property
+    def held_back(self) -> dict[str, int]:
+        """How many instances are in the cohort and cannot be in a snapshot of it, by reason."""
+        return {reason: count for reason, place in self._places.items() if (count := self._instances[place])}
 
     def keeps(self, each: Candidate) -> bool:
         leaves = self._leaves(each)
         self._instances[leaves] += 1
-        for farthest, key in zip(self._farthest, (each.patient, each.study, each.series), strict=True):
-            if leaves > farthest.get(key, -1):
-                farthest[key] = leaves
+        patients, studies, series = self._farthest
+        if leaves > series.get(each.series, -1):
+            series[each.series] = leaves
+            studies[each.study] = max(leaves, studies.get(each.study, -1))
+            patients[each.patient] = max(leaves, patients.get(each.patient, -1))
         return leaves == len(self._reasons)
 
     def flow(self) -> Flow:
@@ -253,33 +290,24 @@ class _Sieve:
         """Return at which step an instance leaves; the number of steps for one that stays."""
         if each.exclusion is not None:
             return each.exclusion
-        step = self._first_required
-        if self._required:
-            named = list(_names(each).items())
-            for targets in self._required:
-                if targets.isdisjoint(named):
-                    return step
-                step += 1
-        for patients in self._elsewhere:
+        has = self._said.of(each).has
+        if not all(has):
+            return self._required_from + has.index(False)
+        for step, patients in enumerate(self._elsewhere, start=self._elsewhere_from):
             if each.subject in patients:
                 return step
-            step += 1
         reason = self._held_back(each)
-        if not reason:
-            return len(self._reasons)
-        self.held_back[reason] = self.held_back.get(reason, 0) + 1
-        return self._places[reason]
+        return self._places[reason] if reason else len(self._reasons)
 
     def _held_back(self, each: Candidate) -> str:
         if each.damage:
             # What a damaged source gave cannot be made again, so a new version does without it.
             return _DAMAGED
-        series = (each.subject, each.study_uid, each.series_uid)
-        if series in self._unfit:
+        if self._unfit and (series := (each.subject, each.study_uid, each.series_uid)) in self._unfit:
             return incomplete.WHY[self._unfit[series]]
-        if each.state is None:
-            return _NOT_YET
-        return "" if each.state == CopyState.CLEAN else _STATES[CopyState(each.state)]
+        if each.state == _CLEAN:
+            return ""
+        return _NOT_YET if each.state is None else _STATES[CopyState(each.state)]
 
     def _by_level(self, farthest: Iterable[int]) -> list[int]:
         counts = [0] * (len(self._reasons) + 1)
@@ -297,15 +325,6 @@ class _Sieve:
         return left
 
 
-def _names(each: Candidate) -> dict[Level, str]:
-    return {
-        Level.PATIENT: each.subject,
-        Level.STUDY: each.study_uid,
-        Level.SERIES: each.series_uid,
-        Level.INSTANCE: each.sop_uid,
-    }
-
-
 def _check(tx: Transaction, ports: Ports, criteria: Criteria) -> None:
     """Raise Invalid or NotFound for a word of the criteria that means nothing, before they are kept for good."""
     if not criteria.project:
@@ -314,9 +333,7 @@ def _check(tx: Transaction, ports: Ports, criteria: Criteria) -> None:
     compile_where(criteria.where, Level.INSTANCE)
     for each in map(definitions.check_exclusion, criteria.exclude):
         compile_where(each.where, Level.INSTANCE)
-    said = _Said(tx, criteria, ())
-    for required in criteria.require:
-        said.targets(required)
+    _Said(tx, criteria, ())
     for text in criteria.not_in:
         ref, part = definitions.elsewhere(text)
         snapshot = tx.snapshots.get(ref)

@@ -11,7 +11,7 @@ from filmroom.canon import canonical
 from filmroom.crypto import derive, sign
 from filmroom.deid import verify
 from filmroom.dicom.normalize import reading
-from filmroom.errors import FilmroomError, GateClosed, Invalid, Refused
+from filmroom.errors import FilmroomError, GateClosed, Invalid, Leaking, Refused
 from filmroom.flow import evidence
 from filmroom.flow.cohort import Resolution, cohort_version, resolve
 from filmroom.flow.project import open_project
@@ -20,9 +20,11 @@ from filmroom.ids import Digest, Versioned, Zone, check_name
 from filmroom.ports import Ports, Transaction
 from filmroom.records import CleanInstance, Cohort, Criteria, Member, Row, Snapshot
 from filmroom.snapshot import manifest
-from filmroom.snapshot.cohort import Counts, Flow, Step
+from filmroom.snapshot.cohort import Counts, Flow, Step, check_reason
 from filmroom.snapshot.gates import Facts, Passage, holds, judge, needed, parse_gate
-from filmroom.snapshot.manifest import Circumstances, Definition, Table
+from filmroom.snapshot.leak import Leak, leaks
+from filmroom.snapshot.leak import counts as leak_counts
+from filmroom.snapshot.manifest import Circumstances, Definition, Leaks, Table
 from filmroom.snapshot.split import Split, assign, keep, parse_split
 
 ROOT, ENVELOPE = "snapshot.json", "snapshot.dsse.json"
@@ -67,6 +69,7 @@ def freeze(
     split: str = "",
     stratify: Sequence[str] = (),
     seed: int = 0,
+    allow_leak: str = "",
 ) -> Frozen:
     """Freeze the project's clean copies of what satisfies `where`, or of a cohort, by whose name it is called if by none.
 
@@ -84,7 +87,9 @@ def freeze(
         definition = replace(
             _definition(asked, resolution, salt, parse_split(split, seed), stratify), requires=requires
         )
-        parts = place(tx, name, definition.project, resolution, definition.split)
+        before = tx.snapshots.parts(definition.project)
+    parts = place(name, before, resolution, definition.split)
+    found = _guard(parts, before, resolution, allow_leak)
     admitted = _admit(ports, definition, resolution, parts)
     if not admitted.rows:
         why = ", ".join(f"{count} {reason}" for reason, count in admitted.left_out.items()) or "no instance matches"
@@ -104,6 +109,7 @@ def freeze(
         parent=newest.id if newest else None,
         flow=_flow(resolution, table, definition),
         gates=gates,
+        leaks=Leaks(why=allow_leak, found=leak_counts(found)) if found else None,
     )
     document = canonical(manifest.root_document(ref, definition, table, circumstances))
     snapshot = replace(
@@ -119,6 +125,7 @@ def freeze(
             "snapshot": str(snapshot.id),
             "root": str(table.root),
             "instances": len(table.rows),
+            "leaks": len(found),
         }
         if gates:
             outcome["gates"] = "; ".join(f"{each.gate}: {each.count} of {each.total}" for each in gates)
@@ -147,10 +154,34 @@ def _asked(tx: Transaction, name: str, project: str, where: str, cohort: str) ->
     return _Asked(name, found.criteria, found)
 
 
-def place(tx: Transaction, name: str, project: str, resolution: Resolution, split: Split) -> dict[str, str]:
-    """Return the part of each patient, by pseudonym, in the next version of a snapshot."""
-    before = ((ref.name == name, part, patient) for ref, part, patient in tx.snapshots.parts(project))
-    return assign(resolution.strata, split, keep(before, split))
+def place(
+    name: str, before: Sequence[tuple[Versioned, str, str]], resolution: Resolution, split: Split
+) -> dict[str, str]:
+    """Return the part of each patient, by pseudonym, in the next version of a snapshot; `before` is where they were."""
+    kept = keep(((ref.name == name, part, patient) for ref, part, patient in before), split)
+    return assign(resolution.strata, split, kept)
+
+
+def _guard(
+    parts: Mapping[str, str], before: Sequence[tuple[Versioned, str, str]], resolution: Resolution, allowed: str
+) -> list[Leak]:
+    """Return what leaks between parts, when somebody said why it may. Raises Leaking."""
+    found = leaks(
+        parts,
+        resolution.same_person,
+        ((each.pseudonym, each.pixel_digest) for each in resolution.eligible),
+        ((str(ref), part, patient) for ref, part, patient in before),
+    )
+    if found and not check_reason(allowed):
+        first = found[0]
+        kinds = ", ".join(f"{count} {code}" for code, count in leak_counts(found).items())
+        example = f"{first.code}: {' and '.join(first.patients)} in {' and '.join(first.parts)}"
+        raise Leaking(
+            f"what a part holds leaks into another ({kinds}), for example {example}",
+            "leave one side out by a cohort's exclusion, or give --allow-leak a reason, which the snapshot will bear",
+            found,
+        )
+    return found
 
 
 def _definition(

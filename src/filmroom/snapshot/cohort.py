@@ -116,9 +116,16 @@ def exclusion(text: str) -> Exclusion:
 
 def check_exclusion(each: Exclusion) -> Exclusion:
     """Return an exclusion that can be read in a figure, or raise Invalid."""
-    if not _REASON.match(each.reason) or not each.where.strip():
-        raise Invalid("an exclusion without a condition, or with a reason of no or of more than a line", _ADVICE)
+    if not check_reason(each.reason) or not each.where.strip():
+        raise Invalid("an exclusion without a condition or without a reason", _ADVICE)
     return each
+
+
+def check_reason(reason: str) -> str:
+    """Return a reason that can stand in a figure; "" for none. Raises Invalid for more than a line."""
+    if reason and not _REASON.match(reason):
+        raise Invalid("a reason of more than a line of 120 characters", "say it in fewer words")
+    return reason.strip()
 
 
 def requirement(text: str) -> tuple[str, LabelKind | None]:

@@ -64,6 +64,14 @@ class Definition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Leaks:
+    """How much leaks between parts, by kind, and why it may."""
+
+    why: str
+    found: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
     """What else the root document records: when and by whom, from which catalog state, by which code, who stayed out, and
     what the project's gates found.
@@ -76,6 +84,7 @@ class Circumstances:
     parent: Digest | None
     flow: Flow
     gates: tuple[Passage, ...] = ()
+    leaks: Leaks | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +160,7 @@ def root_document(
         "splits": dict(splits(table.rows, definition.split)),
         "flow": plain(circumstances.flow),
         "gates": [plain(each) for each in circumstances.gates],
+        "leaks": plain(circumstances.leaks),
         "catalog_sequence": circumstances.catalog_sequence,
         "code": dict(circumstances.code),
         "frozen_at": rfc3339(circumstances.frozen_at),

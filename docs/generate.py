@@ -42,7 +42,7 @@ ONLY_IN_PYTHON = ("load",)
 """Verbs without a command: what they give is arrays."""
 
 GROUPS = {
-    "The front door": "import serve batches quarantine incomplete",
+    "The front door": "import serve batches quarantine incomplete normalize",
     "The catalog": "query quality export-catalog retrieve columns labels",
     "The boundary": "project deidentify review reidentify countersign",
     "Datasets": "cohort freeze snapshots show diff build verify reproduce",

@@ -287,6 +287,18 @@ class Instances(Protocol):
         """Return the current instances of a patient (Patient ID or subject), study, series or SOP Instance UID."""
         ...
 
+    def outdated(self, version: int, most: int) -> list[tuple[dict[Level, int], dict[str, Value]]]:
+        """Return the instances of up to `most` series of which one was normalised by tables older than `version`.
+
+        Each is given by the catalog's own keys of it, its series and its study, and by its columns, which are in the
+        order in which they came. They may be in whatever state.
+        """
+        ...
+
+    def rewrite(self, level: Level, columns: Mapping[int, Mapping[str, Value]]) -> None:
+        """Set columns of studies, series or instances, by their keys; all of them the same columns."""
+        ...
+
     def filled(self) -> list[tuple[str, str, int, int]]:
         """Return (modality, column, filled, instances) for every column of every modality."""
         ...

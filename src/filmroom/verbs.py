@@ -50,6 +50,7 @@ VERBS = {
         _verb("batches", "uploader steward auditor", "", "list deliveries, or show one with its ledger"),
         _verb("quarantine", "steward", "clinical", "see, release or reject what was refused at the door"),
         _verb("incomplete", "steward", "", "see series that lack instances, or let one be used as it is"),
+        _verb("normalize", "steward", "", "read what is cataloged anew with newer normalisation tables"),
         _verb("query", "steward researcher", "", "find patients, studies, series or instances in the catalog"),
         _verb("quality", "steward researcher auditor", "", "say how complete, consistent and plausible the catalog is"),
         _verb("export-catalog", "steward", "research", "write catalog, labels and findings as partitioned Parquet"),

@@ -57,6 +57,7 @@ from filmroom.flow.labels import (
 )
 from filmroom.flow.load import load
 from filmroom.flow.model import register_model
+from filmroom.flow.normalize import Normalized, normalize
 from filmroom.flow.project import create_project, require
 from filmroom.flow.quality import Quality, quality
 from filmroom.flow.quarantine import cases, reject_case, release_case, show_case
@@ -323,6 +324,10 @@ class Room:
     def accept_incomplete(self, series_uid: str, *, why: str) -> list[SeriesState]:
         """Let a series be used although it lacks instances. Raises NotFound, or Refused when it was accepted before."""
         return accept_incomplete(self._ports, series_uid, why=why)
+
+    def normalize(self) -> Normalized:
+        """Read what is cataloged anew where older normalisation tables were applied; interrupted, it goes on."""
+        return normalize(self._ports)
 
     # -- what we have ----------------------------------------------------------------------------------------
 

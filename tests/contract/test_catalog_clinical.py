@@ -383,6 +383,26 @@ def test_filled_columns_are_counted_for_each_modality_by_its_current_instances(c
     assert (found["CT", "modality"], found["", "modality"], found["", "kernel"]) == ([2, 2], [0, 2], [0, 2])
 
 
+def test_what_older_tables_were_applied_to_is_listed_by_series_and_written_anew(catalog: SqlCatalog) -> None:
+    _add(catalog, _instance(1, "1.1", {"normalization": 1}), _instance(2, "1.1", {"normalization": 2, "view": "AP"}))
+    _add(catalog, _instance(3, "1.2"), state=InstanceState.CONFLICT)
+    _add(catalog, _instance(4, "1.3", {"normalization": 2}))
+    with catalog.write() as tx:
+        assert len(tx.instances.outdated(2, 1)) == 2, "all of one series"
+        outdated = tx.instances.outdated(2, 9)
+        assert [columns["sop_uid"] for _, columns in outdated] == ["1.1.1", "1.1.2", "1.2.3"]
+        keys, columns = outdated[1]
+        assert (columns["series_uid"], columns["view"], columns["modality"]) == ("1.1", "AP", None)
+        tx.instances.rewrite(Level.SERIES, {keys[Level.SERIES]: {"modality": "CT"}})
+        tx.instances.rewrite(
+            Level.INSTANCE, {each[Level.INSTANCE]: {"normalization": 2, "view": None} for each, _ in outdated}
+        )
+        tx.instances.rewrite(Level.STUDY, {})
+        assert tx.instances.outdated(2, 9) == []
+        rows = tx.instances.query("", Level.INSTANCE, select=["modality", "view"], order="sop_uid", limit=None)
+    assert rows == [{"modality": "CT", "view": None}] * 2 + [{"modality": None, "view": None}]
+
+
 def test_values_of_the_wrong_kind_are_left_out_and_hostile_text_is_kept(catalog: SqlCatalog) -> None:
     wrong: dict[str, Value] = {
         "rows": 2**70,

@@ -1,4 +1,4 @@
-"""init, import, batches, quarantine, incomplete."""
+"""init, import, batches, quarantine, incomplete, normalize."""
 
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +23,7 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(batches, name="batches")
     app.add_typer(quarantine, name="quarantine")
     app.add_typer(incomplete, name="incomplete")
+    app.command("normalize")(normalize)
 
 
 def init(
@@ -139,6 +140,13 @@ def accept(
     session: Session = context.obj
     with session.open() as room:
         session.answer([_series(each) for each in room.accept_incomplete(series, why=why)])
+
+
+def normalize(context: typer.Context) -> None:
+    """Read what is cataloged anew where older normalisation tables were applied; run again, it goes on."""
+    session: Session = context.obj
+    with session.open() as room:
+        session.answer(room.normalize())
 
 
 def _series(series: SeriesState) -> dict[str, Json]:

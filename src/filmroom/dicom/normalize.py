@@ -36,6 +36,16 @@ def normalize(facts: Mapping[str, Value]) -> dict[str, Value]:
 
     `facts` are what `dicom.parse` found. Normalised again, together with what is returned, they give the same.
     """
+    return {name: value for name, value in readings(facts).items() if value is not None}
+
+
+def version() -> int:
+    """Return the version of the tables."""
+    return _tables().version
+
+
+def readings(facts: Mapping[str, Value]) -> dict[str, Value]:
+    """Return every column that is normalised, None for what cannot be told."""
     tables = _tables()
     text = {name: value for name, value in facts.items() if isinstance(value, str)}
     descriptions = tuple(text.get(name, "") for name, _ in _DESCRIPTIONS)
@@ -56,7 +66,7 @@ def normalize(facts: Mapping[str, Value]) -> dict[str, Value]:
         "study_start_utc": _utc(text.get("study_start", "")),
         "normalization": tables.version,
     }
-    return {name: value for name, value in found.items() if value not in (None, "")}
+    return {name: None if value == "" else value for name, value in found.items()}
 
 
 def reading(column: str, received: str) -> str | None:

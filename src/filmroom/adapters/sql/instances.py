@@ -26,7 +26,7 @@ from filmroom.catalog.query import compile_query, compile_where, entity_order, e
 from filmroom.catalog.schema import TABLES, copy, patient, series, study
 from filmroom.catalog.schema import instance as instance_table
 from filmroom.catalog.types import AsText, fit, storable
-from filmroom.dicom.attributes import columns_of
+from filmroom.dicom.attributes import BY_NAME, columns_of
 from filmroom.ids import Digest
 from filmroom.records import Candidate, Instance, InstanceState, Level, StoredInstance, Value
 
@@ -176,6 +176,34 @@ class SqlInstances:
             for name, instances, *counted in self._connection.execute(statement)
             for column, filled in zip(_COLUMNS, counted, strict=True)
         ]
+
+    def outdated(self, version: int, most: int) -> list[tuple[dict[Level, int], dict[str, Value]]]:
+        own = instance_table.c
+        older = or_(own.normalization.is_(None), own.normalization < version)
+        some = select(own.series_pk).where(older).distinct().order_by(own.series_pk).limit(most)
+        levels = (Level.STUDY, Level.SERIES, Level.INSTANCE)
+        statement = select(
+            *(TABLES[level].c.pk.label(f"{level}_key") for level in levels),
+            *(TABLES[column.level].c[column.name] for column in _COLUMNS),
+        )
+        statement = statement.select_from(everything()).where(own.series_pk.in_(some))
+        return [
+            (
+                {level: row._mapping[f"{level}_key"] for level in levels},
+                {column.name: row._mapping[column.name] for column in _COLUMNS},
+            )
+            for row in self._connection.execute(statement.order_by(own.series_pk, own.pk))
+        ]
+
+    def rewrite(self, level: Level, columns: Mapping[int, Mapping[str, Value]]) -> None:
+        rows = [
+            {"key": key, **{f"new_{name}": fit(BY_NAME[name], value) for name, value in values.items()}}
+            for key, values in columns.items()
+        ]
+        if rows:
+            table = TABLES[level]
+            news = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in next(iter(columns.values()))}
+            self._connection.execute(update(table).where(table.c.pk == bindparam("key")).values(news), rows)
 
     def _standing(self, values: Sequence[Mapping[str, Value]]) -> dict[Level, dict[_Key, dict[str, Any]]]:
         """Return the series that are here already, with their studies and patients, in one question."""

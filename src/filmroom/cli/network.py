@@ -123,13 +123,23 @@ def retrieve(
     with session.open() as room, room.retrieve(uids, level=level, to="files") as retrieval:
         for stored in retrieval.objects:
             with suppress(FilmroomError):
-                (out / f"{stored.digest.hex}.dcm").write_bytes(retrieval.content(stored))
+                _write(out / f"{stored.digest.hex}.dcm", retrieval.pieces(stored))
                 retrieval.sent += 1
     if not retrieval.objects:
         raise NotFound("the room has no current object with these UIDs", "`filmroom query` finds what there is")
     failed = len(retrieval.objects) - retrieval.sent
     session.answer({"written": retrieval.sent, "failed": failed, "out": str(out)})
     return FAILED if failed else DONE
+
+
+def _write(path: Path, pieces: Iterator[bytes]) -> None:
+    """Write a file, or none when its bytes cannot be had to the end."""
+    try:
+        with path.open("wb") as file:
+            file.writelines(pieces)
+    except FilmroomError:
+        path.unlink()
+        raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,9 @@ from filmroom.records import Level, Permit, StoredInstance
 RETRIEVE = "retrieve"
 """The permission that a retrieval needs: whoever may have what the archive holds, patients' names and all."""
 
+PIECE = 8 * 2**20
+"""Bytes of an object that are in memory at once where they are handed on piece by piece."""
+
 _KEYS = {Level.STUDY: "study_uid", Level.SERIES: "series_uid", Level.INSTANCE: "sop_uid"}
 
 
@@ -64,9 +67,17 @@ class Retrieval:
         """Return the object's bytes as they were received. Raises NotFound, KeyGone, Corrupt or Unavailable."""
         return self._zone.get_content(stored.digest, stored.subject)
 
-    def part(self, stored: StoredInstance, start: int, stop: int) -> bytes:
-        """Return the object's bytes from `start` to `stop`, reading little more. Raises what `content` does."""
-        return self._zone.get_part(stored, start, stop)
+    def pieces(self, stored: StoredInstance, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+        """Yield the object's bytes from `start` to `stop`, or to its end, a few MiB at a time; each is proven to be its own.
+
+        Raises what `content` does, in the middle if it is there that something is wrong.
+        """
+        stop = stored.size_bytes if stop is None else stop
+        if stop - start == stored.size_bytes <= PIECE:
+            yield self.content(stored)
+            return
+        for at in range(start, stop, PIECE):
+            yield self._zone.get_part(stored, at, min(stop, at + PIECE))
 
     def finish(self) -> None:
         """Write down how many objects were sent; the others failed. Finishing twice changes nothing."""

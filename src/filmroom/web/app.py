@@ -6,7 +6,7 @@ A client does not have to say who it is: everything is done as the identity that
 import asyncio
 import functools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -161,7 +161,9 @@ class _Door:
         retrieval = await self._find(request)
         if form.content_type == media.DICOM:
             asked = _asked(request)
-            return await self._one(retrieval, lambda stored: wado.single(retrieval, form, stored, asked))
+            if wado.is_made(form, retrieval.objects[0]):
+                return await self._one(retrieval, lambda stored: wado.made(retrieval, form, stored, asked))
+            return await wado.single(self._call, retrieval, form, asked)
         return await wado.stream(self._call, retrieval, functools.partial(wado.whole, retrieval, form), form)
 
     async def metadata(self, request: Request) -> Response:
@@ -169,9 +171,9 @@ class _Door:
         retrieval = await self._find(request)
         studies = _studies(request)
 
-        def describe(stored: StoredInstance) -> bytes:
+        def describe(stored: StoredInstance) -> Iterator[bytes]:
             url = f"{studies}/{stored.study_uid}/series/{stored.series_uid}/instances/{stored.sop_uid}/bulkdata"
-            return wado.document(form.part, metadata(read(retrieval.content(stored)), lambda place: f"{url}/{place}"))
+            yield wado.document(form.part, metadata(read(retrieval.content(stored)), lambda place: f"{url}/{place}"))
 
         return await wado.stream(self._call, retrieval, describe, form)
 

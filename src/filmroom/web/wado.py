@@ -1,14 +1,14 @@
 """WADO-RS: stored objects, their frames and pictures of them go out. PS3.18 10.4.
 
-Objects are given one at a time, and as they were received unless the client names another transfer syntax: explicit VR
+Objects are given one after the other, a large one piece by piece, and as they were received unless the client names another transfer syntax: explicit VR
 little endian is made of the native ones, nothing is compressed or decompressed. An object that turns out to be missing
-or damaged when others have been given already breaks the connection: a client must not take half a study for a whole.
+or damaged when something has been given already breaks the connection: a client must not take a half for a whole.
 """
 
 import functools
 import json
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -115,23 +115,18 @@ def document(kind: str, dataset: Mapping[str, Json]) -> bytes:
     return native(dataset) if kind == media.DICOM_XML else json.dumps(dataset, ensure_ascii=False).encode()
 
 
-def whole(retrieval: Retrieval, form: Form, stored: StoredInstance) -> bytes:
-    """Return one object in the form's transfer syntax."""
-    data = retrieval.content(stored)
-    return transfer.explicit_little(data) if _is_made(form, stored) else data
+def whole(retrieval: Retrieval, form: Form, stored: StoredInstance) -> Iterator[bytes]:
+    """Yield the pieces of one object in the form's transfer syntax. What has to be made for it is one piece."""
+    if is_made(form, stored):
+        yield transfer.explicit_little(retrieval.content(stored))
+    else:
+        yield from retrieval.pieces(stored)
 
 
-def single(retrieval: Retrieval, form: Form, stored: StoredInstance, asked: Asked) -> Response:
-    """Answer with one object, or a part of it: then little more than that is read. Raises HttpError 406 or 416."""
+def made(retrieval: Retrieval, form: Form, stored: StoredInstance, asked: Asked) -> Response:
+    """Answer with one object in explicit VR little endian, or with a part of that. Raises HttpError 406 or 416."""
     form.check([stored])
-    if _is_made(form, stored):
-        return _value(whole(retrieval, form, stored), media.DICOM, asked)
-
-    def give(start: int, stop: int) -> bytes:
-        is_all = (start, stop) == (0, stored.size_bytes)
-        return retrieval.content(stored) if is_all else retrieval.part(stored, start, stop)
-
-    return ranges.answer(asked, media.DICOM, stored.size_bytes, f'"{stored.digest.hex}"', give)
+    return _value(transfer.explicit_little(retrieval.content(stored)), media.DICOM, asked)
 
 
 async def finish(call: Call, retrieval: Retrieval) -> None:
@@ -140,34 +135,84 @@ async def finish(call: Call, retrieval: Retrieval) -> None:
         await call(retrieval.finish)
 
 
-async def stream(call: Call, retrieval: Retrieval, make: Callable[[StoredInstance], bytes], form: Form) -> Response:
-    """Answer with all objects, one in memory at a time; the first one is made before anything is answered."""
+async def single(call: Call, retrieval: Retrieval, form: Form, asked: Asked) -> Response:
+    """Answer with one object as it is stored, or with a part of it. Raises HttpError 406 or 416."""
+    stored = retrieval.objects[0]
     try:
-        form.check(retrieval.objects)
-        first = await call(functools.partial(make, retrieval.objects[0]))
+        form.check([stored])
+        tag = f'"{stored.digest.hex}"'
+        part = asked.within(stored.size_bytes, tag)
+        start, stop = part or (0, stored.size_bytes)
+        content = await _begun(call, retrieval.pieces(stored, start, stop))
     except BaseException:
         await finish(call, retrieval)
         raise
 
-    async def chunks(content: bytes) -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncIterator[bytes]:
+        async for piece in content:
+            yield piece
+        retrieval.sent = 1
+
+    headers = {"Accept-Ranges": "bytes", "ETag": tag, "Content-Length": str(stop - start)}
+    if part is not None:
+        headers["Content-Range"] = ranges.content_range(part, stored.size_bytes)
+    over = functools.partial(finish, call, retrieval)
+    return _Stream(over, chunks(), media.DICOM, 200 if part is None else 206, headers)
+
+
+async def stream(
+    call: Call, retrieval: Retrieval, make: Callable[[StoredInstance], Iterator[bytes]], form: Form
+) -> Response:
+    """Answer with all objects, a piece of one in memory at a time; the first is made before anything is answered."""
+    try:
+        form.check(retrieval.objects)
+        first = await _begun(call, make(retrieval.objects[0]))
+    except BaseException:
+        await finish(call, retrieval)
+        raise
+
+    async def chunks() -> AsyncIterator[bytes]:
         yield form.before
-        yield content
+        async for piece in first:
+            yield piece
         retrieval.sent = 1
         for stored in retrieval.objects[1:]:
-            content = await call(functools.partial(make, stored))
+            content = await _begun(call, make(stored))
             yield form.between
-            yield content
+            async for piece in content:
+                yield piece
             retrieval.sent += 1
         yield form.behind
 
-    return _Stream(functools.partial(finish, call, retrieval), chunks(first), form.content_type)
+    return _Stream(functools.partial(finish, call, retrieval), chunks(), form.content_type)
+
+
+async def _begun(call: Call, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Return the pieces, of which the first was made."""
+    following = functools.partial(next, pieces, b"")
+    first = await call(following)
+
+    async def all_of_them() -> AsyncIterator[bytes]:
+        piece = first
+        while piece:
+            yield piece
+            piece = await call(following)
+
+    return all_of_them()
 
 
 class _Stream(StreamingResponse):
     """A response that says when it is over, wherever it ended; a client may go before its first byte."""
 
-    def __init__(self, is_over: Callable[[], Awaitable[None]], content: AsyncIterator[bytes], kind: str) -> None:
-        super().__init__(content, media_type=kind)
+    def __init__(
+        self,
+        is_over: Callable[[], Awaitable[None]],
+        content: AsyncIterator[bytes],
+        kind: str,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(content, status, headers, kind)
         self._is_over = is_over
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -286,6 +331,6 @@ def _related(kind: str, syntax: str = "*") -> Form:
     return Form(multipart.content_type(boundary, kind), kind, opening, b"\r\n" + opening, behind, syntax)
 
 
-def _is_made(form: Form, stored: StoredInstance) -> bool:
+def is_made(form: Form, stored: StoredInstance) -> bool:
     """Say whether the form wants other bytes than those that are stored."""
     return form.syntax == EXPLICIT_LITTLE and stored.transfer_syntax != EXPLICIT_LITTLE

@@ -43,7 +43,7 @@ ONLY_IN_PYTHON = ("load",)
 
 GROUPS = {
     "The front door": "import serve batches quarantine incomplete normalize",
-    "The catalog": "query quality export-catalog retrieve columns labels",
+    "The catalog": "query quality export-catalog retrieve columns labels facts",
     "The boundary": "project deidentify review reidentify countersign",
     "Datasets": "cohort freeze snapshots show diff build verify reproduce",
     "Who may use them": "request approve deny grants revoke lease load model",

@@ -28,6 +28,7 @@ from filmroom.records import (
     Copy,
     CopyState,
     Counted,
+    Fact,
     Grant,
     ImageFile,
     Instance,
@@ -505,6 +506,20 @@ class Cohorts(Protocol):
     def all(self) -> list[Cohort]: ...
 
 
+class Facts(Protocol):
+    def put(self, facts: Sequence[Fact]) -> None:
+        """Keep these; one with the subject and name of an earlier one replaces it."""
+        ...
+
+    def remove(self, names: Sequence[tuple[str, str]]) -> None:
+        """Drop the facts of these subjects and names."""
+        ...
+
+    def of(self, subjects: Sequence[str]) -> list[Fact]:
+        """Return what is known of these subjects, by subject, time and name."""
+        ...
+
+
 class Snapshots(Protocol):
     def add(self, snapshot: Snapshot, members: Sequence[Member]) -> None: ...
 
@@ -656,6 +671,8 @@ class Transaction(Protocol):
     def copies(self) -> Copies: ...
     @property
     def labels(self) -> Labels: ...
+    @property
+    def facts(self) -> Facts: ...
     @property
     def cohorts(self) -> Cohorts: ...
     @property

@@ -719,6 +719,53 @@ class Candidate(NamedTuple):
     values: tuple[Value, ...]
 
 
+# -- other facts about patients ------------------------------------------------------------------------------------
+
+
+class FactKind(StrEnum):
+    """What sort of fact: a measured or coded result, or a diagnosis or procedure code."""
+
+    RESULT = "result"
+    CODE = "code"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """A fact about a patient that is in no image. `code` and `unit` are written as those of a `Label`.
+
+    `name` is what its source calls it, the same when it is corrected. `at` is when it held, in ISO 8601.
+    """
+
+    subject: str
+    name: str = field(repr=False)
+    kind: FactKind
+    code: str
+    value: str = field(repr=False)
+    unit: str | None = None
+    meaning: str | None = None
+    at: str = field(repr=False)
+    source: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A fact as a source tells it, before anybody looked whether the catalog has the patient.
+
+    `place` is where it stands in the source; `value` is None when the source takes back what it told.
+    """
+
+    place: str
+    patient_id: str = field(repr=False)
+    issuer: str | None = field(default=None, repr=False)
+    name: str = field(default="", repr=False)
+    kind: FactKind
+    code: str
+    value: str | None = field(repr=False)
+    unit: str | None = None
+    meaning: str | None = field(default=None, repr=False)
+    at: str = field(default="", repr=False)
+
+
 # -- snapshots -----------------------------------------------------------------------------------------------------
 
 

@@ -67,6 +67,7 @@ VERBS = {
         _verb(
             "labels", "steward reviewer researcher", "", "import, list, show and compare label sets and their readers"
         ),
+        _verb("facts", "steward", "", "import and show what is known of patients beside their images"),
         _verb("cohort", "steward researcher", "", "define who is in a dataset, and see who drops out and why"),
         _verb("freeze", "steward", "research", "freeze clean instances, labels and a split into a signed snapshot"),
         _verb("snapshots", "steward researcher auditor", "", "list snapshots"),

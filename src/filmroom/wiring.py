@@ -40,6 +40,7 @@ from filmroom.flow.deidentify import Run, deidentify
 from filmroom.flow.doctor import Diagnosis, doctor
 from filmroom.flow.evidence import publish
 from filmroom.flow.export_catalog import Exported, export_catalog
+from filmroom.flow.facts import FactsImported, import_facts, show_facts
 from filmroom.flow.freeze import Frozen, freeze
 from filmroom.flow.incomplete import accept_incomplete, incomplete
 from filmroom.flow.labels import (
@@ -90,6 +91,7 @@ from filmroom.records import (
     Column,
     Copy,
     Criteria,
+    Fact,
     Grant,
     LabelEntry,
     LabelKind,
@@ -413,6 +415,14 @@ class Room:
         """Return what readers differ about, of one finding or of all. Raises NotFound."""
         chosen = [_one_of(LabelKind, kind) for kind in kinds]
         return labels_conflicts(self._ports, ref, finding=finding, kinds=chosen)
+
+    def import_facts(self, file: Path | str) -> FactsImported:
+        """Keep the results and codes of a CSV file, a FHIR R4 bundle or HL7 v2 messages."""
+        return import_facts(self._ports, Path(file))
+
+    def facts(self, patient_id: str) -> list[Fact]:
+        """Return what is known of a patient beside the images, oldest first. Raises NotFound."""
+        return show_facts(self._ports, patient_id)
 
     # -- the boundary ----------------------------------------------------------------------------------------
 

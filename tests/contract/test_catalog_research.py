@@ -18,6 +18,8 @@ from filmroom.records import (
     Coverage,
     Criteria,
     Exclusion,
+    Fact,
+    FactKind,
     Finding,
     Grant,
     Instance,
@@ -241,6 +243,28 @@ def test_a_label_set_is_a_ledger_that_only_grows(catalog: SqlCatalog) -> None:
             tx.labels.append("nodules", [_entry(3)])
         with pytest.raises(Refused):
             tx.labels.append("nodules", [_entry(5), _entry(4)])
+
+
+# -- facts ---------------------------------------------------------------------------------------------------------
+
+
+def _fact(subject: str, name: str, value: str = "1.1", at: str = "2026-02-03T00:00:00") -> Fact:
+    kind, code = FactKind.RESULT, "LN:2160-0"
+    return Fact(subject=subject, name=name, kind=kind, code=code, value=value, unit="mg/dL", at=at, source=_digest("f"))
+
+
+def test_facts_are_kept_by_subject_and_name_put_right_and_taken_back(catalog: SqlCatalog) -> None:
+    with catalog.write() as tx:
+        tx.facts.put([_fact("s2", "a"), _fact("s1", "a", at="2026-02-04T00:00:00"), _fact("s1", "b")])
+        tx.facts.put([_fact("s1", "b", "1.2")])
+        assert tx.facts.of(["s1", "s2", "s3"]) == [
+            _fact("s1", "b", "1.2"),
+            _fact("s1", "a", at="2026-02-04T00:00:00"),
+            _fact("s2", "a"),
+        ]
+        tx.facts.remove([("s1", "a"), ("s1", "never")])
+        assert tx.facts.of(["s1"]) == [_fact("s1", "b", "1.2")]
+        assert tx.facts.of([]) == []
 
 
 # -- snapshots, shardsets, models ----------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import filmroom
+from filmroom.catalog import facts
 from filmroom.catalog.label_tables import OPTIONAL, REQUIRED, TARGETS, read_csv
 from filmroom.catalog.labels import REASONS, problem
 from filmroom.loader.data import Batch, Data
@@ -130,6 +131,13 @@ def test_the_label_files_of_the_guide_are_read(blocks: Callable[[Path, str], lis
 def test_the_label_guide_explains_every_column_and_every_reason_why_a_row_is_left_out() -> None:
     page = (ROOT / "docs" / "how-to" / "labels.md").read_text("utf-8")
     for name in (*TARGETS, *REQUIRED, *OPTIONAL, *REASONS):
+        assert f"`{name}`" in page, name
+
+
+def test_the_guide_to_facts_explains_every_column_and_every_reason() -> None:
+    path = ROOT / "docs" / "how-to" / "facts.md"
+    page = path.read_text("utf-8")
+    for name in (*facts.COLUMNS, *facts.REASONS):
         assert f"`{name}`" in page, name
 
 

@@ -20,6 +20,7 @@ from filmroom.records import (
     Case,
     Conflict,
     Coverage,
+    FactKind,
     Finding,
     Instance,
     Label,
@@ -34,6 +35,7 @@ from filmroom.records import (
     Snapshot,
     Statement,
     StoredInstance,
+    Told,
 )
 
 MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -126,6 +128,7 @@ def holding(value: str) -> list[Any]:
             before=None,
             after="yes",
         ),
+        Told(place="line 2", patient_id=value, issuer=value, name=value, kind=FactKind.CODE, code="a", value=value),
         Statement(place="line 2", level=Level.PATIENT, target=value, finding=value, value=value, confidence=value),
         Sent(sop_class="1.2", sop_uid=value, data=value.encode()),
         label,

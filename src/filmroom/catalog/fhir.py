@@ -1,4 +1,4 @@
-"""Reports of a FHIR R4 Bundle: what their conclusion codes and coded results say of the studies that they are about.
+"""FHIR R4 bundles: what reports say of studies in codes, and what else is told of patients in codes and numbers.
 
 A report finds its study by the Study Instance UID of its ImagingStudy, in the bundle or as the reference's identifier. Text is
 not read. Sources: hl7.org/fhir/R4 DiagnosticReport, ImagingStudy, Observation, references; PS3.16 Table 8-1.
@@ -7,11 +7,11 @@ not read. Sources: hl7.org/fhir/R4 DiagnosticReport, ImagingStudy, Observation, 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import TypeAlias, TypedDict
 
 from filmroom.canon import Json
 from filmroom.errors import Invalid
-from filmroom.records import PRESENT, Level, Statement, Unmatched
+from filmroom.records import PRESENT, FactKind, Level, Statement, Told, Unmatched
 
 SCHEMES = {
     "http://snomed.info/sct": "SCT",
@@ -34,17 +34,102 @@ _Object: TypeAlias = Mapping[str, Json]
 
 def read(document: _Object) -> list[Statement | Unmatched]:
     """Return what a bundle's reports say; places count the bundle's entries from 1. Raises Invalid for what is none."""
-    entries = document.get("entry", [])
-    if document.get("resourceType") != "Bundle" or not isinstance(entries, list):
-        raise Invalid("the label file is no FHIR bundle", "give a Bundle with DiagnosticReport and ImagingStudy")
-    there = [_object(entry) for entry in entries]
-    resources = {name: resource for entry in there for name, resource in _named(entry)}
+    there, resources = _bundle(document)
     found: list[Statement | Unmatched] = []
     for number, entry in enumerate(there, start=1):
         report = _object(entry.get("resource"))
         if report.get("resourceType") == "DiagnosticReport":
             found += _of_report(report, resources, f"entry {number}")
     return found or [Unmatched("bundle", "no-report")]
+
+
+def read_facts(document: _Object) -> list[Told | Unmatched]:
+    """Return the results and conditions of a bundle's patients, with places as `read` has them. Raises Invalid."""
+    found: list[Told | Unmatched] = []
+    there, resources = _bundle(document)
+    for number, entry in enumerate(there, start=1):
+        resource, place = _object(entry.get("resource")), f"entry {number}"
+        match resource.get("resourceType"):
+            case "Observation":
+                found.append(_result(resource, resources, place))
+            case "Condition":
+                found.append(_condition(resource, resources, place))
+            case "DiagnosticReport":
+                found.append(Unmatched(place, "text-not-kept"))
+            case _:
+                continue  # patients and whoever else the others refer to
+    return found
+
+
+def _result(observation: _Object, resources: Mapping[str, _Object], place: str) -> Told | Unmatched:
+    status = observation.get("status")
+    if status not in _FINAL | _VOID:
+        return Unmatched(place, "not-final")
+    value, unit = _value(observation)
+    if not value and observation.get("valueString"):
+        return Unmatched(place, "text-not-kept")
+    code, meaning = _coded(_object(observation.get("code")))
+    period = _object(observation.get("effectivePeriod"))
+    return Told(
+        place=place,
+        **_whose(observation, resources),
+        kind=FactKind.RESULT,
+        code=code or "",
+        value=None if status in _VOID else value,
+        unit=unit,
+        meaning=meaning,
+        at=_text(observation.get("effectiveDateTime") or period.get("start") or observation.get("issued")),
+    )
+
+
+def _condition(condition: _Object, resources: Mapping[str, _Object], place: str) -> Told | Unmatched:
+    verified = {_text(each.get("code")) for each in _list(_object(condition.get("verificationStatus")).get("coding"))}
+    if verified & {"unconfirmed", "provisional", "differential"}:
+        return Unmatched(place, "not-final")
+    code, meaning = _coded(_object(condition.get("code")))
+    return Told(
+        place=place,
+        **_whose(condition, resources),
+        kind=FactKind.CODE,
+        code=code or "",
+        value=None if verified & {"refuted", "entered-in-error"} else PRESENT,
+        meaning=meaning,
+        at=_text(condition.get("onsetDateTime") or condition.get("recordedDate")),
+    )
+
+
+class _Whose(TypedDict):
+    patient_id: str
+    issuer: str | None
+    name: str
+
+
+def _whose(resource: _Object, resources: Mapping[str, _Object]) -> _Whose:
+    """Return the patient's medical record number, or first identifier, and what the resource is called."""
+    subject = _object(resource.get("subject"))
+    numbers = [_object(subject.get("identifier")), *_list(_resolved(subject, resources).get("identifier"))]
+    numbers = [each for each in numbers if each.get("value")]
+    record = [
+        each
+        for each in numbers
+        if "MR" in {_text(c.get("code")) for c in _list(_object(each.get("type")).get("coding"))}
+    ]
+    number = next(iter(record or numbers), {})
+    called = _text(resource.get("id"))
+    return {
+        "patient_id": _text(number.get("value")),
+        "issuer": _text(_object(number.get("assigner")).get("display")) or None,
+        "name": f"{resource.get('resourceType')}/{called}" if called else "",
+    }
+
+
+def _bundle(document: _Object) -> tuple[list[_Object], dict[str, _Object]]:
+    """Return a bundle's entries, and its resources by what they may be referred to. Raises Invalid for what is none."""
+    entries = document.get("entry", [])
+    if document.get("resourceType") != "Bundle" or not isinstance(entries, list):
+        raise Invalid("the file is no FHIR bundle", "give a resource of the type Bundle, of FHIR R4")
+    there = [_object(entry) for entry in entries]
+    return there, {name: resource for entry in there for name, resource in _named(entry)}
 
 
 def _named(entry: _Object) -> Iterator[tuple[str, _Object]]:

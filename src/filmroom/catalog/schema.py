@@ -265,6 +265,24 @@ label_entry = Table(
 )
 
 
+fact = Table(
+    "fact",
+    metadata,
+    _key(),
+    Column("subject", Words, nullable=False),
+    Column("name", Words, nullable=False),
+    Column("kind", choice(records.FactKind), nullable=False),
+    Column("code", Words, nullable=False),
+    Column("value", Words, nullable=False),
+    Column("unit", Words),
+    Column("meaning", Words),
+    Column("at", Words, nullable=False),
+    Column("source", DigestText, nullable=False),
+    UniqueConstraint("subject", "name"),
+)
+Index(None, fact.c.code, fact.c.subject)
+
+
 # -- cohorts, snapshots, shards, models ----------------------------------------------------------------------------
 
 cohort = Table(

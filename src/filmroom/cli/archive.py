@@ -1,4 +1,4 @@
-"""query, columns, labels: the catalog."""
+"""query, columns, labels, facts: the catalog."""
 
 import csv
 import io
@@ -20,6 +20,8 @@ from filmroom.records import LabelKind, Level
 
 labels = typer.Typer(help="Statements about images, in append-only sets.", no_args_is_help=True)
 
+facts = typer.Typer(help="What is known of patients beside their images.", no_args_is_help=True)
+
 _FORMATS = ("json", "csv", "parquet")
 
 
@@ -27,6 +29,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("query")(query)
     app.command("columns")(columns)
     app.add_typer(labels, name="labels")
+    app.add_typer(facts, name="facts")
 
 
 def query(
@@ -139,6 +142,25 @@ def labels_conflicts(
     session: Session = context.obj
     with session.open() as room:
         session.answer(room.labels_conflicts(ref, finding=finding, kinds=kind or ()))
+
+
+@facts.command("import")
+def import_facts(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV, a FHIR R4 bundle, or HL7 v2 ORU messages.")],
+) -> None:
+    """Keep results and codes of patients that the catalog has."""
+    session: Session = context.obj
+    with session.open() as room:
+        session.answer(room.import_facts(file))
+
+
+@facts.command("show")
+def show_facts(context: typer.Context, patient_id: Annotated[str, typer.Argument(metavar="PATIENT")]) -> None:
+    """Show what is known of a patient: by Patient ID, or by subject."""
+    session: Session = context.obj
+    with session.open() as room:
+        session.answer(room.facts(patient_id))
 
 
 def _as_bytes(rows: Rows, heads: Sequence[str], form: str) -> bytes:

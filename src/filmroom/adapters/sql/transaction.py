@@ -5,6 +5,7 @@ from sqlalchemy import Connection
 from filmroom.adapters.sql.access import SqlAccess, SqlQuestions
 from filmroom.adapters.sql.columnar import SqlColumnar
 from filmroom.adapters.sql.custody import SqlCustody
+from filmroom.adapters.sql.facts import SqlFacts
 from filmroom.adapters.sql.files import SqlFiles
 from filmroom.adapters.sql.front_door import SqlBatches, SqlCases, SqlDataKeys
 from filmroom.adapters.sql.instances import SqlInstances
@@ -31,6 +32,7 @@ class SqlTransaction:
         self.projects = SqlProjects(connection)
         self.copies = SqlCopies(connection)
         self.labels = SqlLabels(connection)
+        self.facts = SqlFacts(connection)
         self.cohorts = SqlCohorts(connection)
         self.snapshots = SqlSnapshots(connection)
         self.shardsets = SqlShardsets(connection)

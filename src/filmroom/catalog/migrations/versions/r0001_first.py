@@ -342,6 +342,22 @@ def _boundary() -> None:
         sa.Column("source", TEXT),
         sa.PrimaryKeyConstraint("name", "position", name="pk_label_entry"),
     )
+    op.create_table(
+        "fact",
+        sa.Column("pk", KEY, nullable=False),
+        sa.Column("subject", TEXT, nullable=False),
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("kind", TEXT, nullable=False),
+        sa.Column("code", TEXT, nullable=False),
+        sa.Column("value", TEXT, nullable=False),
+        sa.Column("unit", TEXT),
+        sa.Column("meaning", TEXT),
+        sa.Column("at", TEXT, nullable=False),
+        sa.Column("source", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("pk", name="pk_fact"),
+        sa.UniqueConstraint("subject", "name", name="uq_fact_subject_name"),
+    )
+    op.create_index("ix_fact_code_subject", "fact", ["code", "subject"])
 
 
 def _snapshots() -> None:

@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
-from filmroom.canon import plain
+from filmroom.canon import Json, plain
 from filmroom.catalog import parquet
-from filmroom.cli.session import Session
+from filmroom.cli.session import Session, show
 from filmroom.dicom.attributes import BY_NAME, columns_of
 from filmroom.errors import Invalid
 from filmroom.flow.query import Rows
-from filmroom.records import LabelKind, Level
+from filmroom.records import LabelEntry, LabelKind, Level
 
 labels = typer.Typer(help="Statements about images, in append-only sets.", no_args_is_help=True)
 
@@ -103,7 +103,8 @@ def show_labels(context: typer.Context, ref: Annotated[str, typer.Argument(metav
     """Show a label set's ledger."""
     session: Session = context.obj
     with session.open() as room:
-        session.answer(room.show_labels(ref))
+        entries = room.show_labels(ref)
+    session.answer(entries, lambda: show([_in_short(entry) for entry in entries]))
 
 
 @labels.command("diff")
@@ -161,6 +162,24 @@ def show_facts(context: typer.Context, patient_id: Annotated[str, typer.Argument
     session: Session = context.obj
     with session.open() as room:
         session.answer(room.facts(patient_id))
+
+
+def _in_short(entry: LabelEntry) -> dict[str, Json]:
+    """Return an entry for people: a region by its mark and shape, without its numbers."""
+    label, region = entry.label, entry.label.region
+    return {
+        "position": entry.position,
+        "level": label.level,
+        "target": label.target,
+        "finding": label.finding,
+        "value": "withdrawn" if label.value is None else label.value,
+        "unit": label.unit,
+        "kind": label.kind,
+        "by": label.by,
+        "mark": region.mark if region else None,
+        "shape": region.shape if region else None,
+        "supersedes": entry.supersedes,
+    }
 
 
 def _as_bytes(rows: Rows, heads: Sequence[str], form: str) -> bytes:

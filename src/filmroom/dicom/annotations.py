@@ -28,16 +28,17 @@ SOP_CLASSES = tuple(_READERS)
 
 def statements(dataset: Dataset) -> list[Statement | Unmatched]:
     """Return what an object says. Raises Invalid for one of another class, Unreadable for one that is broken."""
-    reader = _READERS.get(str(dataset.get("SOPClassUID", "")))
-    if reader is None:
-        raise Invalid(
-            "this object says nothing about others", "give a segmentation, structure set or measurement report"
-        )
     try:
-        return list(reader(dataset))
+        reader = _READERS.get(str(dataset.get("SOPClassUID", "")))
+        found = None if reader is None else list(reader(dataset))
     except FilmroomError:
         raise
     except FAILURES:
         raise Unreadable(
             "the annotations in the object cannot be read", "send it again from the annotation tool"
         ) from None
+    if found is None:
+        raise Invalid(
+            "this object says nothing about others", "give a segmentation, structure set or measurement report"
+        )
+    return found

@@ -43,6 +43,7 @@ from filmroom.ids import Digest
 _SHORTEST, _SHORTEST_RAW, _SHORTEST_IN_PIXELS, _SHORTEST_NUMBER = 3, 5, 6, 6
 _OWN_TRACES = frozenset({"ImplementationClassUID", "MediaStorageSOPClassUID", "TransferSyntaxUID"})
 _PRIVATE_TEXT = frozenset("LO SH ST LT UT UC UN AE".split())
+_PRIVATE_NOTED = _PRIVATE_TEXT | {"PN", "AS", "UI", "DA", "DT"}
 _LONGEST_PRIVATE = 64
 _SPLIT = frozenset("AE AS CS DA DT LO SH TM UC UI".split())  # VRs whose values a backslash separates
 _ENCODINGS = ("utf-8", "latin-1", "utf-16-le", "utf-16-be")
@@ -260,7 +261,10 @@ def _cased(char: str, encoding: str) -> bytes:
 
 def _note(raw: walk.Element, holder: Dataset, place: str, notes: _Notes) -> None:
     tag = int(raw.tag)
-    keyword, vr, private = walk.name_of(tag), walk.vr_of(raw), bool(tag & 0x10000)
+    vr, private = walk.vr_of(raw), bool(tag & 0x10000)
+    if private and vr not in _PRIVATE_NOTED:
+        return
+    keyword = walk.name_of(tag)
     within, is_identifier, is_place = _tells(place)
     if tag >> 16 & 0xFF01 == 0x6000:
         notes.overlays = True

@@ -139,7 +139,14 @@ class _Story:
             writer.writerow(["series_instance_uid", "finding", "value"])
             writer.writerows([row["series_uid"], "modality", row["modality"]] for row in rows if row["modality"])
         labels = self._room.import_labels(file, name=LABELS, kind="model", by="rule-modality-from-header")
-        frozen = self._room.freeze(PROJECT, project=PROJECT, labels=[LABELS], split=SPLIT, seed=7)
+        frozen = self._room.freeze(
+            PROJECT,
+            project=PROJECT,
+            labels=[LABELS],
+            split=SPLIT,
+            seed=7,
+            allow_leak="samples are copies of each other",
+        )
         self._keep("freeze", frozen)
         splits = ", ".join(f"{name} {count}" for name, count in frozen.splits.items())
         self._say(
@@ -148,6 +155,10 @@ class _Story:
             f"{frozen.snapshot} holds {frozen.instances} instances of {frozen.patients} patients, split by patient: "
             f"{splits}. Its root is\n  {frozen.root}",
         )
+        for kind, count in frozen.leaks.items():
+            self._say(
+                "", f"Between its parts leaks {count} times: {kind}. Without a reason it would have been refused."
+            )
         if frozen.left_out:
             self._say("", "What stayed out:")
             self._list(Counter(frozen.left_out))

@@ -34,7 +34,10 @@ _NOT_PROVEN = "verified under another profile or verifier, or not verifiable"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frozen:
-    """The snapshot, whether it was there before, how many matching instances stayed out, by reason, and what gates found."""
+    """The snapshot, whether it was there before, how many matching instances stayed out, by reason, and what gates found.
+
+    `leaks` counts what leaks between its parts and was allowed to, by kind.
+    """
 
     snapshot: Versioned
     id: Digest
@@ -46,6 +49,7 @@ class Frozen:
     splits: dict[str, int]
     left_out: dict[str, int]
     gates: tuple[Passage, ...]
+    leaks: dict[str, int]
     existing: bool
 
 
@@ -73,7 +77,9 @@ def freeze(
 ) -> Frozen:
     """Freeze the project's clean copies of what satisfies `where`, or of a cohort, by whose name it is called if by none.
 
-    A split is by patient; `stratify` are columns, and labels as label:SET.FINDING, whose values all parts have alike. Raises Refused when there are none, Invalid when neither project nor cohort is named, or both and they differ.
+    A split is by patient; `stratify` are columns, and labels as label:SET.FINDING, whose values all parts have alike. `allow_leak` says
+    why parts may share people, pixels or earlier test data. Raises Leaking when they do without, Refused when there is nothing
+    to freeze, Invalid when neither project nor cohort is named, or both and they differ.
     """
     name = check_name(name or cohort.partition("@")[0])
     permit = evidence.authorize(ports, "freeze", {"kind": "snapshot", "id": name})
@@ -98,7 +104,7 @@ def freeze(
     gates = _judge(ports, definition, admitted)
     table = manifest.tabulate(admitted.rows)
     if newest is not None and (newest.root, newest.definition) == (table.root, definition.digest):
-        return _frozen(newest, admitted.left_out, gates, existing=True)
+        return _frozen(newest, admitted.left_out, gates, found, existing=True)
 
     ref = Versioned(name, newest.ref.version + 1 if newest else 1)
     circumstances = Circumstances(
@@ -130,7 +136,7 @@ def freeze(
         if gates:
             outcome["gates"] = "; ".join(f"{each.gate}: {each.count} of {each.total}" for each in gates)
         evidence.record(tx, ports, permit, {"kind": "snapshot", "id": str(ref)}, outcome, row=snapshot)
-    return _frozen(snapshot, admitted.left_out, gates, existing=False)
+    return _frozen(snapshot, admitted.left_out, gates, found, existing=False)
 
 
 def salt_of(research: SealedZone, project: str, pseudonym: str) -> bytes:
@@ -331,7 +337,14 @@ def _snapshot(
     )
 
 
-def _frozen(snapshot: Snapshot, left_out: dict[str, int], gates: tuple[Passage, ...], *, existing: bool) -> Frozen:
+def _frozen(
+    snapshot: Snapshot,
+    left_out: dict[str, int],
+    gates: tuple[Passage, ...],
+    found: Sequence[Leak],
+    *,
+    existing: bool,
+) -> Frozen:
     return Frozen(
         snapshot=snapshot.ref,
         id=snapshot.id,
@@ -343,5 +356,6 @@ def _frozen(snapshot: Snapshot, left_out: dict[str, int], gates: tuple[Passage, 
         splits=dict(snapshot.splits),
         left_out=left_out,
         gates=gates,
+        leaks=leak_counts(found),
         existing=existing,
     )

@@ -1,7 +1,9 @@
 """Who is in a dataset is written down, counted step by step, and frozen with the figure of who is not."""
 
+import re
 from dataclasses import replace
 from io import BytesIO
+from pathlib import Path
 
 import pydicom
 import pytest
@@ -10,7 +12,8 @@ from sqlalchemy import update
 from filmroom.catalog.schema import cohort as cohort_table
 from filmroom.errors import Invalid, Leaking, NotFound, Refused
 from filmroom.records import Criteria, Exclusion
-from filmroom.snapshot.cohort import Counts, flow_from
+from filmroom.snapshot.cohort import Counts, flow_from, parse
+from filmroom.snapshot.figure import as_text
 from filmroom.snapshot.leak import Leak
 
 ADULT = Exclusion("not an adult", "age_years < 18")
@@ -224,3 +227,38 @@ def test_a_study_that_two_patients_share_is_one_person_s(two_makers, make_ct) ->
     with pytest.raises(Leaking, match="1 same-patient"):
         two_makers.room.freeze("two", **asked, split="train=0.5,test=0.5")
     two_makers.room.freeze("two", **asked)
+
+
+GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "cohorts.md").read_text("utf-8")
+
+
+@pytest.fixture
+def hospital(world, make_ct, tmp_path):
+    """What the guide has before it: 17 patients, a radiologist's and a report's labels, and last year's test set."""
+    usual = {"SliceThickness": 1, "PatientAge": "060Y"}
+    odd = {0: {"SliceThickness": 5}, 1: {"PatientAge": "009Y"}, 2: {"PatientAge": ""}, 3: {"Manufacturer": "Canon"}}
+    for number in range(17):
+        maker = {"Manufacturer": ("GE MEDICAL SYSTEMS", "SIEMENS")[number % 2]}
+        world.deliver(f"P{number}", make_ct(f"P{number}", **{**usual, **maker, **odd.get(number, {})}))
+    world.room.receive([world.inbox], "ct-1")
+    world.room.project("lung", purpose="find nodules")
+    world.room.deidentify("lung")
+    file = tmp_path / "labels.csv"
+    for kind, numbers in (("radiologist", range(6, 17)), ("report", [5])):
+        lines = [f"P{number},nodule,{number // 2 % 2}" for number in numbers]
+        file.write_text("\n".join(["patient_id,finding,value", *lines]))
+        world.room.import_labels(file, name="nodules", kind=kind)
+    world.room.freeze("chest-2025", project="lung", where="patient_id = 'P6'", split="test=1")
+    return world
+
+
+def test_the_guide_goes_from_a_sentence_to_a_frozen_split_with_its_figure(hospital) -> None:
+    (definition,) = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
+    (table,) = re.findall(r"\$ filmroom cohort flow chest\n(.*?)```", GUIDE, re.DOTALL)
+    (options,) = re.findall(r"\$ filmroom freeze --cohort chest --split (\S+) --stratify (\S+)\n", GUIDE)
+    hospital.room.cohort("chest", parse(definition))
+    assert as_text(hospital.room.cohort_flow("chest")) == table
+    frozen = hospital.room.freeze(cohort="chest", split=options[0], stratify=options[1].split(","))
+    (splits,) = re.findall(r"^splits +(.*)$", GUIDE, re.MULTILINE)
+    assert ", ".join(f"{name}={count}" for name, count in frozen.splits.items()) == splits
+    assert as_text(flow_from(hospital.room.show("chest@1").document["flow"])).startswith(table)

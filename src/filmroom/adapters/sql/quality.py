@@ -52,18 +52,22 @@ class SqlQuality:
         by: By | None = None,
         project: str | None = None,
     ) -> list[Cell]:
-        source: FromClause
-        if level is Level.SERIES:
+        source: FromClause = series.join(study).join(patient)
+        if level is not Level.SERIES:
+            source, group, condition = delivered(), _group(by, _MOMENT + batch.c.source), _counts(project)
+        elif by in (By.SOURCE, By.MONTH):
             first = first_receipts(project)
-            source = first.join(series, series.c.pk == first.c.series_pk).join(study).join(patient)
-            group = _group(by, first.c.first)
+            source, group = source.join(first, series.c.pk == first.c.series_pk), _group(by, first.c.first)
+            condition = true()
         else:
-            source, group = delivered(), _group(by, _MOMENT + batch.c.source)
+            group, condition = _group(by, literal("")), _has_some(project)
         named = [group.label("group"), *(func.coalesce(_sql(key), "").label(f"key_{key}") for key in keys)]
         numbers = [number for each in counted for number in _numbers(each)]
-        statement = select(*named, func.count(), func.count(distinct(patient.c.pk)), *numbers).select_from(source)
-        if level is not Level.SERIES:
-            statement = statement.where(_CURRENT, _of_project(project))
+        statement = (
+            select(*named, func.count(), func.count(distinct(patient.c.pk)), *numbers)
+            .select_from(source)
+            .where(condition)
+        )
         rows = self._connection.execute(statement.group_by(*named).order_by(*named))
         return [_cell(row, len(keys)) for row in rows]
 
@@ -136,7 +140,7 @@ def first_receipts(project: str | None = None) -> Subquery:
     return (
         select(instance.c.series_pk, func.min(_MOMENT + batch.c.source).label("first"))
         .join(batch, instance.c.batch == batch.c.id)
-        .where(_CURRENT, _of_project(project))
+        .where(_counts(project))
         .group_by(instance.c.series_pk)
         .subquery()
     )
@@ -159,11 +163,18 @@ def _group(by: By | None, receipt: ColumnElement[str]) -> ColumnElement[str]:
             return literal("")
 
 
-def _of_project(project: str | None) -> ColumnElement[bool]:
+def _counts(project: str | None) -> ColumnElement[bool]:
+    """Say of an instance that it is current, and that the project has a copy of it if one is named."""
     if project is None:
-        return true()
+        return _CURRENT
     copied = select(copy_table.c.id).where(copy_table.c.source == instance.c.digest, copy_table.c.project == project)
-    return copied.correlate(instance).exists()
+    return and_(_CURRENT, copied.correlate(instance).exists())
+
+
+def _has_some(project: str | None) -> ColumnElement[bool]:
+    """Say of a series that it has an instance that counts."""
+    some = select(instance.c.pk).where(instance.c.series_pk == series.c.pk, _counts(project))
+    return some.correlate(series).exists()
 
 
 def _numbers(each: Counted) -> tuple[ColumnElement[int], ColumnElement[int]]:

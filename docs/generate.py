@@ -275,10 +275,10 @@ def catalog_export() -> str:
         ),
     ]
     for table, words in columnar.TABLES.items():
-        reduced = set() if table == "files" else {name for name, _ in columnar.deidentified(table, kept)}
+        reduced = {} if table == "files" else dict(columnar.deidentified(table, kept))
         rows = [
             (f"`{name}`", _TYPES[kind], *columnar.words(name), "yes" if name in reduced else "")
-            for name, kind in columnar.clinical(table)
+            for name, kind in {**dict(columnar.clinical(table)), **reduced}.items()
         ]
         lines += ["", f"## {table}", "", _sentence(words), ""]
         lines += _table(("column", "type", "unit", "what it is", "de-identified"), rows)

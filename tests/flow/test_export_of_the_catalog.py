@@ -5,10 +5,14 @@ from dataclasses import replace
 
 import pytest
 from pyarrow import dataset
+from sqlalchemy import update
 
+from filmroom.catalog.schema import data_key
 from filmroom.errors import Corrupt, Denied, Invalid, Refused
 from filmroom.flow.export_catalog import _ONLY_READS
+from filmroom.flow.sealed import project_subject
 from filmroom.govern.policy import Policies
+from filmroom.ids import Zone
 from filmroom.verbs import VERBS, Role
 from filmroom.wiring import Room
 
@@ -132,6 +136,30 @@ def test_the_de_identified_form_has_nothing_that_the_copies_do_not_have(filled, 
     again = room.export_catalog(out, project="lung")
     assert {row["modality"] for row in _read(out, "series")} == {"CT", "MR"}
     assert (again.rows["instances"], again.unchanged) == (4, done.written)
+
+
+def test_a_header_that_was_exported_is_not_read_again_and_who_was_erased_leaves(filled, make_ct, tmp_path):
+    room, out = filled.room, tmp_path / "out"
+    room.project("lung", purpose="nodules")
+    room.deidentify("lung", where="modality = 'CT'")
+    room.export_catalog(out, project="lung")
+    before = {row["sop_uid"]: row for row in _read(out, "instances")}
+    research = filled.ports.objects[Zone.RESEARCH]
+    for name in list(research.names("")):
+        research.delete(name)
+    filled.deliver("more/ct", make_ct("P4"))
+    room.receive([filled.inbox / "more"], source="ct-1")
+    room.deidentify("lung", where="modality = 'CT'")
+    done = room.export_catalog(out, project="lung")
+    after = {row["sop_uid"]: row for row in _read(out, "instances")}
+    assert len(after) == done.rows["series"] == 4 and before.items() <= after.items()
+    gone = next(iter(before.values()))["subject"]
+    with filled.ports.catalog.write() as tx:
+        theirs = data_key.c.subject == project_subject("lung", gone)
+        tx.keys._connection.execute(update(data_key).where(theirs).values(wrapped=None))
+    room.receive([filled.inbox / "more"], source="ct-1")
+    room.export_catalog(out, project="lung")
+    assert gone not in {row["subject"] for row in (*_read(out, "instances"), *_read(out, "series"))}
 
 
 def _copies(world):

@@ -31,6 +31,9 @@ _FINDINGS: Mapping[str, tuple[ColumnType, str]] = {
     "code": (_TEXT, "what was odd"),
     "place": (_TEXT, "the attribute, by keyword or path"),
 }
+_PROOF: Mapping[str, tuple[ColumnType, str]] = {
+    "attestation": (_TEXT, "digest of the verifier's signed record, as in snapshots; in the de-identified form only"),
+}
 _LABELS: Mapping[str, tuple[ColumnType, str]] = {
     "level": (_TEXT, "patient, study, series or instance"),
     "target": (_TEXT, "the subject or UID that it is about"),
@@ -79,7 +82,8 @@ def deidentified(table: str, kept: AbstractSet[str]) -> Fields:
         case "series":
             return [_keys()[0], *_fields(each for each in columns_of(Level.SERIES) if _may_leave(each, kept))]
         case "instances":
-            return [*_keys(), *_fields(each for each in _own(Level.INSTANCE) if _may_leave(each, kept))]
+            leaving = (each for each in _own(Level.INSTANCE) if _may_leave(each, kept))
+            return [*_keys(), *_fields(leaving), *_plain(_PROOF)]
         case "findings":
             return [*_keys(), *_plain(_FINDINGS)]
         case _:
@@ -90,7 +94,7 @@ def words(name: str) -> tuple[str, str]:
     """Return (unit, description) of a column of any table."""
     if name in BY_NAME:
         return BY_NAME[name].unit, BY_NAME[name].description
-    return "", {**_RECEIPT, **_FINDINGS, **_LABELS, **_LEDGER}[name][1]
+    return "", {**_RECEIPT, **_PROOF, **_FINDINGS, **_LABELS, **_LEDGER}[name][1]
 
 
 def label_row(entry: LabelEntry) -> dict[str, Value]:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import cast
 
 from filmroom.canon import Json, canonical, digest_of, rfc3339
 from filmroom.catalog import columnar, parquet
@@ -127,7 +128,7 @@ class _Target:
         self._partitions: dict[str, dict[str, Json]] = {}
         self._seen: set[str] = set()
         self.position = 0
-        self.is_complete = False
+        self._is_ours = self.is_complete = False
         self.written = self.removed = 0
         self.digest = digest_of(self._head)
         self._read()
@@ -146,7 +147,8 @@ class _Target:
         if head != self._head:
             raise Refused("another export lies at the target", "name a new folder, or ask for the same as before")
         self._partitions, self.position = partitions, position
-        self.is_complete = document.get("complete") is True and document.get("code") == self._code
+        self._is_ours = document.get("code") == self._code
+        self.is_complete = document.get("complete") is True and self._is_ours
 
     @property
     def unchanged(self) -> int:
@@ -159,6 +161,20 @@ class _Target:
         if same:
             self._seen.add(name)
         return same
+
+    def standing(self, table: str, partition: str, fields: Fields) -> list[dict[str, Value]]:
+        """Return the rows of a partition as it lies there, none if it is not what this code wrote with these columns."""
+        name = f"{table}/{partition}"
+        if name not in self._partitions or not self._is_ours:
+            return []
+        try:
+            data = self._out.get(f"{name}/data.parquet")
+        except NotFound:
+            return []
+        if str(Digest.of(data)) != self._partitions[name]["digest"]:
+            return []
+        columns, rows = parquet.decode(data)
+        return [cast("dict[str, Value]", row) for row in rows] if columns == [each for each, _ in fields] else []
 
     def put(
         self,
@@ -302,7 +318,7 @@ def _deidentified(ports: Ports, target: _Target, released: _Released) -> None:
 
 
 def _current(tx: Transaction, project: Project, profile: Profile) -> list[tuple[Copy, StoredInstance]]:
-    """Return the clean copies of what is current and undamaged, with their sources, by modality."""
+    """Return the clean copies of what is current, undamaged and not erased, with their sources, by modality."""
     copies = [
         copy
         for copy in tx.copies.all(project=project.name, state=CopyState.CLEAN)
@@ -313,8 +329,14 @@ def _current(tx: Transaction, project: Project, profile: Profile) -> list[tuple[
         some = copies[start : start + _AT_ONCE]
         sources = tx.instances.some([copy.source for copy in some])
         found += [(copy, sources[copy.source]) for copy in some]
+    keys = tx.keys.get(Zone.RESEARCH, sorted({project_subject(project.name, copy.subject) for copy in copies}))
+    erased = {subject for subject, key in keys.items() if key.wrapped is None}
     standing_now = [
-        (copy, source) for copy, source in found if source.state is InstanceState.CURRENT and source.damage is None
+        (copy, source)
+        for copy, source in found
+        if source.state is InstanceState.CURRENT
+        and source.damage is None
+        and project_subject(project.name, copy.subject) not in erased
     ]
     return sorted(
         standing_now, key=lambda pair: (pair[0].modality, pair[0].subject, pair[0].series_uid, pair[0].sop_uid)
@@ -322,14 +344,17 @@ def _current(tx: Transaction, project: Project, profile: Profile) -> list[tuple[
 
 
 def _of_modality(ports: Ports, target: _Target, profile: Profile, modality: str, copies: Sequence[Copy]) -> None:
-    """Write the tables of one modality, unless they were made from the same copies by the same code."""
+    """Write the tables of one modality, unless they were made from the same copies by the same code.
+
+    Of what is there already only the headers of new copies are read.
+    """
     kept, partition = kept_by(profile), columnar.partition((PartitionBy.MODALITY, modality))
     tables = {
         table: _without(PartitionBy.MODALITY, columnar.deidentified(table, kept))
         for table in ("series", "instances", "findings")
     }
     made_from: list[Json] = [
-        [copy.attestation for copy in copies],
+        [_record(copy) for copy in copies],
         [[list(field) for field in fields] for fields in tables.values()],
         dict(ports.code),
     ]
@@ -338,13 +363,22 @@ def _of_modality(ports: Ports, target: _Target, profile: Profile, modality: str,
         target.is_from("series", partition, origin)
         target.is_from("findings", partition, origin)
         return
-    series: dict[str, dict[str, Value]] = {}
-    images: list[dict[str, Value]] = []
-    with ports.progress.task("export-catalog", len(copies)) as advance:
-        for row in _headers(ports, profile, copies):
-            series.setdefault(str(row["series_uid"]), {}).update(
-                {name: row[name] for name, _ in tables["series"] if row.get(name) is not None}
-            )
+    wanted = {_record(copy): copy for copy in copies}
+    images = [
+        row for row in target.standing("instances", partition, tables["instances"]) if row["attestation"] in wanted
+    ]
+    known = {row["attestation"] for row in images}
+    of_known = {row["series_uid"] for row in images}
+    series = {
+        row["series_uid"]: row
+        for row in target.standing("series", partition, tables["series"])
+        if row["series_uid"] in of_known
+    }
+    fresh = [copy for record, copy in wanted.items() if record not in known]
+    with ports.progress.task("export-catalog", len(fresh)) as advance:
+        for row in _headers(ports, profile, fresh):
+            of_series = series.setdefault(row["series_uid"], {})
+            of_series.update({name: row[name] for name, _ in tables["series"] if row.get(name) is not None})
             images.append({name: row.get(name) for name, _ in tables["instances"]})
             advance(1)
     findings = (
@@ -353,6 +387,11 @@ def _of_modality(ports: Ports, target: _Target, profile: Profile, modality: str,
     target.put("series", partition, tables["series"], series.values(), origin)
     target.put("findings", partition, tables["findings"], findings, origin)
     target.put("instances", partition, tables["instances"], images, origin)  # last: it stands for the others
+
+
+def _record(copy: Copy) -> str:
+    """Return the digest of the verifier's record, by which a copy is known in an export."""
+    return str(Digest.of((copy.attestation or "").encode()))
 
 
 def _names(copy: Copy) -> dict[str, Value]:
@@ -368,7 +407,8 @@ def _headers(ports: Ports, profile: Profile, copies: Sequence[Copy]) -> Iterator
         instance = parse(data, digest=clean.digest).instance
         if instance is None:
             raise Corrupt("a copy has no UIDs", "run: filmroom doctor")
-        yield {**instance.values, **normalize(instance.values), "subject": clean.subject}
+        own: dict[str, Value] = {"subject": clean.subject, "attestation": str(clean.attestation)}
+        yield {**instance.values, **normalize(instance.values), **own}
 
 
 def kept_by(profile: Profile) -> frozenset[str]:

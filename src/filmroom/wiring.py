@@ -450,8 +450,11 @@ class Room:
             requires=requires,
         )
 
-    def require(self, project: str, gates: Sequence[str]) -> Project:
-        """Put these gates in place of those that the project has; none takes them away. Raises NotFound or Invalid."""
+    def require(self, project: str, gates: Sequence[str] | None = None) -> Project:
+        """Put these gates in place of those that the project has; an empty list takes them away, None changes nothing.
+
+        Raises NotFound or Invalid.
+        """
         return require(self._ports, project, gates)
 
     def deidentify(self, project: str, *, where: str = "") -> Run:

@@ -48,6 +48,7 @@ def test_the_whole_road_with_the_shapes_of_the_contract(filmroom, planted, recip
     gates = tmp_path / "gates.toml"
     gates.write_text('require = ["completeness.modality >= 1"]')
     filmroom("project", "require", "lung", "--require", "labelled >= 0.5", "--gates", gates)
+    assert filmroom("project", "require", "lung", "--json").json["requires"][0] == "labelled >= 0.5"
     frozen = filmroom(*freeze).json
     assert [gate["gate"] for gate in frozen["gates"]] == ["labelled >= 0.5", "completeness.modality >= 1"]
     assert (frozen["snapshot"], frozen["instances"], frozen["patients"]) == ("lung@1", 30, 5)

@@ -139,5 +139,8 @@ def test_gates_of_a_project_are_changed_openly_only(mixed):
     assert room.project("lung", purpose="nodules").requires == ("clean >= 0.5",)
     with pytest.raises(Refused, match="other gates"):
         room.project("lung", purpose="nodules", requires=["clean >= 0.4"])
-    with pytest.raises(NotFound):
-        room.require("brain", ["clean >= 0.5"])
+    assert room.require("lung", ["labelled >= 1"]) == room.require("lung")
+    assert room.require("lung").requires == ("labelled >= 1",)
+    for asked in (["clean >= 0.5"], None):
+        with pytest.raises(NotFound):
+            room.require("brain", asked)

@@ -68,7 +68,15 @@ def create_project(
         made = room.project(
             name, purpose=purpose, profile=profile, until=end, budget_bytes=budget, requires=_gates(require, gates)
         )
-    session.answer({"project": made.name, "purpose": made.purpose, "profile": made.profile, "until": made.until})
+    session.answer(
+        {
+            "project": made.name,
+            "purpose": made.purpose,
+            "profile": made.profile,
+            "until": made.until,
+            "requires": made.requires,
+        }
+    )
 
 
 @project.command("require")
@@ -77,11 +85,15 @@ def require_gates(
     name: Annotated[str, typer.Argument(metavar="NAME")],
     require: Requires = None,
     gates: GatesFile = None,
+    nothing: Annotated[bool, typer.Option("--nothing", help="Take all gates away.")] = False,
 ) -> None:
-    """Say what must hold before a project freezes anything, in place of what it required; nothing takes it away."""
+    """Say what must hold before a project freezes anything, in place of what it required; without options, show it."""
     session: Session = context.obj
+    asked = _gates(require, gates)
+    if nothing and asked:
+        raise Invalid("gates are given and taken away at once", "leave out --nothing")
     with session.open() as room:
-        made = room.require(name, _gates(require, gates))
+        made = room.require(name, asked if asked or nothing or gates else None)
     session.answer({"project": made.name, "requires": made.requires})
 
 

@@ -68,7 +68,7 @@ from filmroom.flow.receive import receive, stage_and_write
 from filmroom.flow.reception import Arrived, Delivery, Judged, Receipt, Reception
 from filmroom.flow.reidentify import answer, ask, countersign, questions
 from filmroom.flow.retrieve import Retrieval, retrieve
-from filmroom.flow.review import decide_review, picture_review, reviews, show_review
+from filmroom.flow.review import decide_review, decide_series, picture_review, reviews, show_review
 from filmroom.flow.scrub import How, Scrub
 from filmroom.flow.scrub import scrub as scrub_files
 from filmroom.flow.serve import serve
@@ -498,6 +498,13 @@ class Room:
         and for nothing else. Raises Refused when the copy is not waiting or when the verifier finds more than that.
         """
         return decide_review(self._ports, copy, passed=passed, why=why)
+
+    def decide_series(self, copy: int, *, passed: bool, why: str) -> list[Copy]:
+        """Decide alike about a waiting copy and the others of its series that wait only because no part of the body is named.
+
+        Raises Refused for a copy that waits for anything else, and what `decide_review` does.
+        """
+        return decide_series(self._ports, copy, passed=passed, why=why)
 
     # -- datasets --------------------------------------------------------------------------------------------
 

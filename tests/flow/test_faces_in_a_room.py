@@ -6,7 +6,9 @@ from io import BytesIO
 import pydicom
 import pytest
 
+from filmroom.errors import Refused
 from filmroom.ids import Zone
+from filmroom.records import CopyState
 from filmroom.wiring import scrub
 
 SLICES = 8
@@ -67,3 +69,26 @@ def test_in_a_folder_it_is_counted_and_what_came_single_in_an_archive_could_be_p
     assert (run.clean, run.findings["face-possible"]) == (1, SLICES + 1)
     [copy] = (tmp_path / "out").glob("*.dcm")
     assert "RecognizableVisualFeatures" not in pydicom.dcmread(BytesIO(copy.read_bytes()))
+
+
+def test_one_look_decides_about_a_series_that_names_no_part_of_the_body_and_about_nothing_else(world, make_ct) -> None:
+    for number in range(1, SLICES + 1):
+        untold = make_ct(number=number, BodyPartExamined="", PixelSpacing=[12, 12], SliceThickness=6)
+        world.deliver(f"{number}.dcm", untold)
+        saved = make_ct(series=2, number=number, ImageType=["DERIVED", "SECONDARY", "SCREEN SAVE"])
+        world.deliver(f"saved-{number}.dcm", saved)
+    world.room.receive([world.inbox], "ct-1")
+    world.room.project("knee", purpose="testing")
+    run = world.room.deidentify("knee")
+    assert (run.review, run.findings["face-not-excluded"]) == (2 * SLICES, SLICES)
+    untold, saved = (
+        next(each.id for each in world.room.review() if each.reasons[0].code == code)
+        for code in ("face-not-excluded", "needs-eyes")
+    )
+    with pytest.raises(Refused, match="each picture"):
+        world.room.decide_series(saved, passed=True, why="a knee")
+    decided = world.room.decide_series(untold, passed=True, why="a knee")
+    assert {copy.state for copy in decided} == {CopyState.CLEAN} and len(decided) == SLICES
+    assert len(world.room.review()) == SLICES
+    with pytest.raises(Refused):
+        world.room.decide_series(untold, passed=False, why="again")

@@ -173,11 +173,17 @@ def decide_review(
     copy: Annotated[int, typer.Argument(metavar="ID", max=2**62)],
     why: Annotated[str, typer.Option(help="What was seen.")],
     passed: Annotated[bool, typer.Option("--pass/--refuse", help="Pass it, or refuse it.")],
+    series: Annotated[
+        bool, typer.Option("--series", help="All of its series that wait only because no part of the body is named.")
+    ] = False,
 ) -> None:
     """Pass or refuse a waiting copy."""
     session: Session = context.obj
     with session.open() as room:
-        session.answer(room.decide_review(copy, passed=passed, why=why))
+        if series:
+            session.answer(room.decide_series(copy, passed=passed, why=why))
+        else:
+            session.answer(room.decide_review(copy, passed=passed, why=why))
 
 
 def scrub(

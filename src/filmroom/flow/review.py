@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from filmroom.deid import faces, sidebyside, verify
 from filmroom.deid import profile as profiles
-from filmroom.deid import sidebyside, verify
 from filmroom.dicom import parse
 from filmroom.errors import Refused
 from filmroom.flow import evidence
@@ -96,3 +96,21 @@ def decide_review(ports: Ports, copy: int, *, passed: bool, why: str) -> Copy:
     if not needed:
         ports.objects[Zone.CLINICAL].delete(kept)
     return settled
+
+
+def decide_series(ports: Ports, copy: int, *, passed: bool, why: str) -> list[Copy]:
+    """Decide alike about a waiting copy and the others of its series that wait for what one look answers for all of them.
+
+    That is which part of the body they show. Each is verified and written down for itself; those that were decided before one
+    is refused stay so. Raises what `decide_review` does, and Refused for a copy that waits for anything else.
+    """
+    evidence.authorize(ports, "review", {"kind": "copy", "id": str(copy)})
+    with ports.catalog.read() as tx:
+        first = tx.copies.get(copy)
+        waiting = tx.copies.all(project=first.project, state=CopyState.REVIEW)
+    if {reason.code for reason in first.reasons} != {faces.NOT_EXCLUDED}:
+        what = "this copy waits for something that each picture has to be looked at for, or for nothing"
+        raise Refused(what, "decide about it by itself")
+    same = (first.series_uid, first.profile, first.verifier, first.reasons)
+    alike = [each for each in waiting if (each.series_uid, each.profile, each.verifier, each.reasons) == same]
+    return [decide_review(ports, each.id, passed=passed, why=why) for each in alike if each.id is not None]

@@ -117,8 +117,8 @@ def inspect(
         if not is_canonical(output, dataset):
             seen.fail("not-canonical")
         seen.names = {keyword: str(dataset.get(keyword) or "") for keyword in _NAMES}
-        if reader is not None and seen.read is eyes.Extent.FRAMES:
-            seen.findings.update(proofread.text_in(dataset, seen.forbidden, reader))
+        if reader is not None and seen.read is not eyes.Extent.NOTHING:
+            seen.findings.update(proofread.text_in(dataset, seen.forbidden, reader, seen.read))
         if kinds.has_pixels(seen.sop_class):
             _look_at_doubts(dataset, seen)
             _look_at_face(dataset, seen)

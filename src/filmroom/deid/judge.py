@@ -8,7 +8,7 @@ from filmroom.deid.eyes import Extent
 from filmroom.deid.mark import mark
 from filmroom.deid.profile import Faces, Profile
 from filmroom.deid.pseudonym import Pseudonyms
-from filmroom.deid.redact import redact
+from filmroom.deid.redact import redact, shows_text
 from filmroom.errors import Unreadable
 from filmroom.ports import Readers
 from filmroom.records import Reason
@@ -39,7 +39,8 @@ def judge(
 ) -> Judged | NotApplied:
     """Make and judge one copy. The same arguments always give the same bytes. Never raises for what the bytes hold.
 
-    `extent` is what was read of the series; with FRAMES, or where the source leaves doubts, every frame is.
+    `extent` is what was read of the series; with FRAMES, where the source leaves doubts, or where a closer look at the
+    object shows text, every frame is.
     `slices` is how many objects the series has; where that is not known, it is taken for long enough to show a face.
     """
     applied = apply(source, profile, pseudonyms)
@@ -56,6 +57,8 @@ def judge(
         data = mark(data, face, profile)
     known = devices.boxes(forbidden.source, profile.devices)
     extent = Extent.FRAMES if known else extent
+    if readers is not None and extent is Extent.SERIES and shows_text(data, readers.first):
+        extent = Extent.FRAMES
     if readers is not None and Extent.FRAMES in (extent, forbidden.extent):
         data = redact(data, profile, readers.first, known)
     verdict = verify.verify(data, forbidden, profile, readers.second if readers else None, extent)

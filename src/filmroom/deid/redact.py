@@ -1,7 +1,8 @@
 """Blanks text in the pixels of a copy, and says so in it.
 
-A frame is looked at twice: with the grey levels of most of its pixels, in which faint text shows, and with all of them, in which
-text does that lies above the anatomy. What was read anywhere is blanked in all frames, in the darkest value that the frame has, 3
+A frame is read twice: with the grey levels of most of its pixels, in which faint text shows, and with all of them, in which
+text does that lies above the anatomy. In every frame, places where letters may stand (`strokes`) are read by themselves, and
+the frame when there is text in one. What was read anywhere is blanked in all frames, in the darkest value that the frame has, 3
 pixels around it; of ultrasound, so is all outside of its declared regions. No other pixel changes. Uncompressed data are
 changed where they lie; compressed frames, when something is blanked, are written in lossless JPEG-LS where a sample is a byte,
 and uncompressed otherwise.
@@ -23,7 +24,7 @@ from pydicom.encaps import encapsulate
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 
-from filmroom.deid import glance, policy
+from filmroom.deid import glance, policy, strokes
 from filmroom.deid.devices import Box
 from filmroom.deid.frames import STRIPPERS, Shape
 from filmroom.deid.pixels import EXPLICIT_BIG, NATIVE
@@ -36,7 +37,8 @@ from filmroom.ports import TextReader
 Mask: TypeAlias = NDArray[np.bool_]
 
 _AROUND = 3
-_FEWEST = 2
+_FEWEST, _FEWEST_IN_ROW = 2, 3
+_MOST_ROWS = 64  # of one object are read by themselves
 _MOST_EDGE = 0.02
 _LOSSY = frozenset(f"1.2.840.10008.1.2.4.{end}" for end in ("50", "51", "53", "55", "81", "91", "203"))
 _ULTRASOUND = frozenset({"1.2.840.10008.5.1.4.1.1.6.1", "1.2.840.10008.5.1.4.1.1.3.1"})
@@ -67,6 +69,8 @@ def redact(data: bytes, profile: Profile, reader: TextReader, known: Sequence[Bo
             mask[box.top : box.bottom, box.left : box.right] = True
         for frame in glance.frames(dataset):
             mask |= text_in(glance.grey(frame), reader)
+        for picture in _with_text(dataset, reader, mask):
+            mask |= text_in(picture, reader)
         received = str(dataset.file_meta.TransferSyntaxUID)
         if mask.any() and not _blank(dataset, mask):
             return data
@@ -74,6 +78,34 @@ def redact(data: bytes, profile: Profile, reader: TextReader, known: Sequence[Bo
         return encode.encode(dataset)
     except (*walk.FAILURES, Unreadable):
         return data
+
+
+def shows_text(data: bytes, reader: TextReader) -> bool:
+    """Say whether `reader` reads text at one of the places of a copy's frames where letters may stand."""
+    try:
+        dataset = pydicom.dcmread(BytesIO(data))
+        return any(True for _ in _with_text(dataset, reader, np.zeros((int(dataset.Rows), int(dataset.Columns)), bool)))
+    except (*walk.FAILURES, Unreadable):
+        return False
+
+
+def _with_text(dataset: Dataset, reader: TextReader, mask: Mask) -> Iterator[NDArray[np.float32]]:
+    """Yield the frames in which text was read at a place by itself that is not masked, and add that place to the mask."""
+    left = _MOST_ROWS
+    for frame in pixels.frames(dataset):
+        picture = glance.grey(frame)
+        if mask.any():
+            picture[mask] = picture.min()
+        seen = False
+        for row in strokes.rows(picture)[:left]:
+            left -= 1
+            place = row.surroundings()
+            text = text_in(picture[place], reader, _FEWEST_IN_ROW)
+            if text.any():
+                mask[place] |= text
+                seen = True
+        if seen:
+            yield picture
 
 
 def views(picture: NDArray[np.float32]) -> Iterator[NDArray[np.uint8]]:
@@ -84,11 +116,11 @@ def views(picture: NDArray[np.float32]) -> Iterator[NDArray[np.uint8]]:
         yield glance.to_bytes(picture, lowest, highest)
 
 
-def text_in(picture: NDArray[np.float32], reader: TextReader) -> Mask:
+def text_in(picture: NDArray[np.float32], reader: TextReader, fewest: int = _FEWEST) -> Mask:
     """Return where `reader` reads text in a grey picture, and a little around it."""
     mask = np.zeros(picture.shape, bool)
     for view in views(picture):
-        for line in glance.legible(reader.read(view), _FEWEST):
+        for line in glance.legible(reader.read(view), fewest):
             rows = slice(max(line.top - _AROUND, 0), line.bottom + _AROUND)
             mask[rows, max(line.left - _AROUND, 0) : line.right + _AROUND] = True
     return mask

@@ -32,7 +32,7 @@ __all__ = [
     "verify",
 ]
 
-VERIFIER = "filmroom.deid.verify/6"
+VERIFIER = "filmroom.deid.verify/7"
 PAYLOAD_TYPE = "application/vnd.filmroom.clean+json"
 
 

@@ -41,7 +41,7 @@ def patient(shipped: str = "CT_small.dcm", **values: object) -> Dataset:
     ds.remove_private_tags()
     ds.PatientName, ds.PatientID, ds.PatientBirthDate = f"{FAMILY}^{GIVEN}", NUMBER, BORN
     ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = SEEN
-    ds.ReferringPhysicianName = PHYSICIAN
+    ds.ReferringPhysicianName, ds.BodyPartExamined = PHYSICIAN, "CHEST"
     for keyword, value in values.items():
         setattr(ds, keyword, value)
     ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
@@ -349,7 +349,7 @@ _CASES: tuple[Callable[[str], str], ...] = (str, str.upper)
         (f"MRN {NUMBER} comparison", "comparison"),
         ("scan 2021-05-11 at bedside", "scan at"),
         ("seen 11 May 2021", ""),
-        (f"{NUMBER}_{FAMILY}_brain", "brain"),
+        (f"{NUMBER}_{FAMILY}_knee", "knee"),
         (f"call {GIVEN} 12 Elm Street Springfield", ""),
     ],
 )

@@ -236,7 +236,12 @@ GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "cohorts.md")
 def hospital(world, make_ct, tmp_path):
     """What the guide has before it: 17 patients, a radiologist's and a report's labels, and last year's test set."""
     usual = {"SliceThickness": 1, "PatientAge": "060Y"}
-    odd = {0: {"SliceThickness": 5}, 1: {"PatientAge": "009Y"}, 2: {"PatientAge": ""}, 3: {"Manufacturer": "Canon"}}
+    odd: dict[int, dict[str, object]] = {
+        0: {"SliceThickness": 5},
+        1: {"PatientAge": "009Y"},
+        2: {"PatientAge": ""},
+        3: {"Manufacturer": "Canon"},
+    }
     for number in range(17):
         maker = {"Manufacturer": ("GE MEDICAL SYSTEMS", "SIEMENS")[number % 2]}
         world.deliver(f"P{number}", make_ct(f"P{number}", **{**usual, **maker, **odd.get(number, {})}))

@@ -170,7 +170,7 @@ def test_a_part_of_the_split_that_holds_an_ecg_only_is_nothing_to_test_on(tmp_pa
     for file in planted.glob("p0-*"):
         (inbox / file.name).write_bytes(file.read_bytes())
     ecg = pydicom.dcmread(str(get_testdata_file("waveform_ecg.dcm")))
-    patient = pydicom.dcmread(planted / "p1-1-1")
+    patient = pydicom.dcmread(planted / "p4-1-1")
     ecg.PatientID, ecg.PatientName = patient.PatientID, patient.PatientName
     ecg.save_as(inbox / "ecg")
     keys.mkdir(parents=True, mode=0o700)

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from bench.deid import compat, speed, strict, tools, views
+from bench.deid import compat, single, speed, strict, tools, views
 from bench.deid.burned import NORMAL
 from bench.deid.key import AnswerKey
 from bench.deid.output import Output
@@ -29,6 +29,7 @@ def run(work: Path) -> Iterator[Figure]:
     key = plant(folder, COUNT, SEED)
     kinds = len({each.place for each in key.plants})
     yield Figure(what="planted identifiers", value=len(key.plants), unit="plants", note=f"{kinds} kinds of place")
+    yield from single.run(SEED)
     sources = shown(key, folder)
     room = tools.filmroom(folder, work / "room")
     yield from _figures(key, room, sources)

@@ -171,6 +171,37 @@ def test_a_folder_is_not_read_where_reading_is_left_to_people(make_ct, tmp_path,
     assert scrub(folder, str(tmp_path / "out")).findings == {"pixels-not-read": 1}
 
 
+def many(world, make_ct, readers: Readers, named: int, text: str, above: int) -> Room:
+    """Return a room with 30 slices of one series, of which one has this text."""
+    for number in range(1, 31):
+        values = slice_with("", number)
+        if number == named:
+            canvas = Image.new("L", (SIDE, SIDE))
+            ImageDraw.Draw(canvas).text((8, 8), text, fill=255, font=ImageFont.load_default(12))
+            clean = values["PixelData"]
+            assert isinstance(clean, bytes)
+            stored = np.frombuffer(clean, "<u2").reshape(SIDE, SIDE)
+            values["PixelData"] = (stored + above * (np.asarray(canvas) > 100)).astype("<u2").tobytes()
+        world.deliver(f"{number:02}.dcm", make_ct(number=number, **values))
+    room = Room(replace(world.ports, readers=readers))
+    room.receive([world.inbox], "ct-1")
+    room.project("lung", purpose="testing")
+    return room
+
+
+@pytest.mark.parametrize("above", [1200, 150], ids=["bright", "faint"])
+def test_a_name_in_one_slice_that_is_no_sample_is_blanked_or_waits(world, make_ct, readers, above) -> None:
+    run = many(world, make_ct, readers, 5, "PLANTED P1", above).deidentify("lung")
+    assert run.findings.get("pixels-blanked", 0) + run.review + run.refused == 1, run
+    assert run.clean >= 29
+
+
+def test_a_single_slice_with_text_that_no_reader_reads_waits_alone(world, make_ct) -> None:
+    run = many(world, make_ct, Readers(first=Blind(), second=Blind()), 5, "PLANTED P1", 1200).deidentify("lung")
+    assert (run.clean, run.review) == (29, 1), run
+    assert run.findings["looks-like-text"] == 1
+
+
 def _pack(archive: Path, folder: Path) -> None:
     with zipfile.ZipFile(archive, "w") as file:
         for path in sorted(folder.iterdir()):

@@ -1,7 +1,7 @@
 """What of an object's pixels is shown to a reader: grey pictures of chosen frames, and of what stands still in all of them.
 
-Every distinct frame is shown where there are at most `MOST`; of more, that many, evenly spread, and the static picture. Text
-that flashes up between them, in few frames, is not seen: that is the risk of the rule. The two readings begin at another frame.
+Every distinct frame is shown where there are at most `MOST`; of more, that many, evenly spread, and the static picture. The two
+readings begin at another frame. Text that flashes up between them is for `strokes` and `lineup` to find.
 
 The static picture holds the lowest value of each pixel whose values hardly differ; anatomy and noise are left out of it.
 """

@@ -19,6 +19,7 @@ _AROUND, _TIMES, _LEAST = 81, 1.8, 5
 _LOWEST, _HIGHEST = 5, 48
 _FEWEST = 4
 _MANY = 900  # what has more is compared in part
+_LONG = 6
 _GAP = 1.3  # times the height of a mark
 
 
@@ -30,6 +31,11 @@ class Line(NamedTuple):
     bottom: int
     right: int
     marks: int
+
+    @property
+    def is_long(self) -> bool:
+        """Whether there are so many marks that they are held for text though nobody can read them."""
+        return self.marks >= _LONG
 
     def place(self) -> tuple[slice, slice]:
         """Return where to read it: some letters more at both ends, and half a line above and below."""

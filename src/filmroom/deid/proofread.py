@@ -21,7 +21,6 @@ from filmroom.ports import TextReader
 from filmroom.records import Finding, Line, Severity
 
 _FEWEST = 3
-_LONG = 7  # marks in a line that are held for text though nobody reads them
 _MOST_LINES = 64  # of one object are read; more are held for text
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _REACH, _NOISE, _GAIN = 12, 6.0, 48.0
@@ -56,19 +55,23 @@ def _lined_up(dataset: Dataset, forbidden: Identifiers, reader: TextReader) -> s
             count += 1
             read = reader.read(relief(grey[line.place()])) if count <= _MOST_LINES else ()
             found |= _findings(read, forbidden)
-            if read or line.marks >= _LONG or count > _MOST_LINES:
+            if read or line.is_long or count > _MOST_LINES:
                 found.add(Finding("looks-like-text", Severity.REVIEW, "PixelData"))
     return found
 
 
 def is_legible(frame: Frame, reader: TextReader) -> bool:
     """Say whether there may be text in a frame."""
-    return bool(lines(frame, reader))
+    return bool(glance.legible(reader.read(relief(frame)), _FEWEST))
 
 
 def lines(frame: Frame, reader: TextReader) -> list[Line]:
-    """Return what may be text in a frame."""
-    return glance.legible(reader.read(relief(frame)), _FEWEST)
+    """Return what may be text in a frame: what is read, and what is lined up as letters are."""
+    lined_up = [
+        Line(top=line.top, left=line.left, bottom=line.bottom, right=line.right, text="", confidence=0)
+        for line in lineup.lines(_grey(frame))
+    ]
+    return [*glance.legible(reader.read(relief(frame)), _FEWEST), *lined_up]
 
 
 def relief(frame: Frame) -> NDArray[np.uint8]:

@@ -17,6 +17,8 @@ Numbers: TypeAlias = NDArray[np.int32]
 _SOME = 64  # so many rows and columns at least tell the grey levels of most pixels
 _EIGHTH = 8
 _MOST_LABELS = 65_535
+_TILES, _DENSE, _ROOM = 5, 16, 64  # tiles of eight pixels; of 255; pixels
+_NOTHING = np.zeros((0, 5), np.int32)
 _CAN_SCALE = frozenset({"uint8", "int16", "uint16", "float32"})
 
 
@@ -73,12 +75,27 @@ def times(picture: Picture, factor: float, more: float = 0) -> Picture:
 
 
 def boxes(mask: NDArray[np.bool_]) -> Boxes:
-    """Return what hangs together in the mask, diagonally too, from left to right."""
-    cv2 = _cv2()
-    labels = cv2.CV_16U if np.count_nonzero(mask) < _MOST_LABELS else cv2.CV_32S
-    stats = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8, ltype=labels)[2][1:]
+    """Return what hangs together in the mask, diagonally too, from left to right, where it is as dense as text."""
+    cv2, place = _cv2(), _dense(mask)
+    part = np.ascontiguousarray(mask[place]).view(np.uint8)
+    labels = cv2.CV_16U if np.count_nonzero(part) < _MOST_LABELS else cv2.CV_32S
+    stats = cv2.connectedComponentsWithStats(part, connectivity=8, ltype=labels)[2][1:] if part.size else _NOTHING
     left, top, width, height, area = stats[np.argsort(stats[:, 0], kind="stable")].T
+    left, top = left + place[1].start, top + place[0].start
     return Boxes(left, top, left + width, top + height, area)
+
+
+def _dense(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the part of the mask outside of which no tile, with the tiles beside it, has as much in it as a line of text has."""
+    cv2, (rows, columns) = _cv2(), mask.shape
+    size = -(-columns // _EIGHTH), -(-rows // _EIGHTH)
+    share = cv2.resize(mask.view(np.uint8) * np.uint8(255), size, interpolation=cv2.INTER_AREA)
+    dense = cv2.blur(share, (_TILES, 1)) > _DENSE
+    place = []
+    for axis, whole in ((1, rows), (0, columns)):
+        at = np.flatnonzero(dense.any(axis=axis)) * _EIGHTH
+        place.append(slice(max(int(at[0]) - _ROOM, 0), min(int(at[-1]) + _ROOM, whole)) if at.size else slice(0, 0))
+    return place[0], place[1]
 
 
 @cache

@@ -1,7 +1,7 @@
 """Looks at samples of a series and says whether its images have to be read one by one.
 
-For what a scanner reconstructs, where text is rare and stands at the same place in every slice. Text in single slices that are
-not among the samples is not found.
+For what a scanner reconstructs, where text is rare and stands at the same place in every slice. Text in a single slice that is
+not among the samples is found when the slice is judged (`strokes`, `lineup`).
 """
 
 from collections.abc import Callable, Sequence

@@ -20,6 +20,7 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 import filmroom
 from filmroom import errors
 from filmroom.catalog import columnar, quality
+from filmroom.catalog.language import FUNCTIONS
 from filmroom.cli.main import app
 from filmroom.cli.session import FAILED, INTERRUPTED, NOT_PERMITTED, UNAVAILABLE, USAGE, exit_code
 from filmroom.deid import profile as profiles
@@ -179,6 +180,8 @@ def columns() -> str:
         "What a condition can name, and a query select. [how-to/query.md](how-to/query.md) says what a condition is.",
         "",
         "A name carries its unit. Columns marked as identifying are the clinical zone's: they never leave with a snapshot.",
+        "",
+        *_table(("function", "what it says"), [_function(each) for each in FUNCTIONS.values()]),
     ]
     for level in Level:
         lines += ["", f"### {level}", ""]
@@ -283,6 +286,11 @@ def catalog_export() -> str:
         lines += ["", f"## {table}", "", _sentence(words), ""]
         lines += _table(("column", "type", "unit", "what it is", "de-identified"), rows)
     return _page(lines)
+
+
+def _function(words: str) -> tuple[str, str]:
+    written, _, says = words.partition("): ")
+    return f"`{written})`", says
 
 
 # -- recipes.md ----------------------------------------------------------------------------------------------------

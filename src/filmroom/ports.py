@@ -263,6 +263,14 @@ class Instances(Protocol):
         """
         ...
 
+    def count(self, where: str, level: Level) -> int:
+        """Return how many rows `query` would give."""
+        ...
+
+    def facet(self, where: str, level: Level, name: str, most: int) -> list[tuple[Value, int]]:
+        """Return a column's `most` frequent values among these rows, and how many have each; None is no value."""
+        ...
+
     def matching(self, where: str) -> Iterator[StoredInstance]:
         """Yield the current instances that satisfy `where`, by patient, study, series and SOP Instance UID."""
         ...

@@ -62,7 +62,7 @@ from filmroom.flow.normalize import Normalized, normalize
 from filmroom.flow.project import create_project, require
 from filmroom.flow.quality import Quality, quality
 from filmroom.flow.quarantine import cases, reject_case, release_case, show_case
-from filmroom.flow.query import Filled, Rows, columns, filled, query
+from filmroom.flow.query import Counted, Filled, Rows, columns, count, filled, query
 from filmroom.flow.readback import DAYS, RATE, Pace
 from filmroom.flow.receive import receive, stage_and_write
 from filmroom.flow.reception import Arrived, Delivery, Judged, Receipt, Reception
@@ -360,6 +360,12 @@ class Room:
         return export_catalog(
             self._ports, self._open(place), project=project, by=_one_of(PartitionBy, by) if by is not None else None
         )
+
+    def count(
+        self, where: str = "", *, level: Level | str = Level.SERIES, facets: Sequence[str] = (), top: int = 20
+    ) -> Counted:
+        """Return how many rows `query` would give, and the `top` values of each column of `facets` among them."""
+        return count(self._ports, where, level=_one_of(Level, level), facets=facets, top=top)
 
     def retrieve(self, uids: Sequence[str], *, level: Level | str = Level.STUDY, to: str = "") -> Retrieval:
         """Choose the current instances of these studies, series or instances, for the peer named `to`. Raises Denied."""

@@ -3,7 +3,9 @@
 import operator
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
@@ -14,10 +16,12 @@ from hypothesis import strategies as st
 
 from filmroom.adapters.sql.engine import SqlCatalog
 from filmroom.catalog import matching
+from filmroom.catalog.labels import resolve
+from filmroom.catalog.language import fold
 from filmroom.dicom.attributes import BY_NAME
-from filmroom.errors import Invalid
+from filmroom.errors import Invalid, NotFound
 from filmroom.ids import Digest
-from filmroom.records import Batch, Instance, InstanceState, Level, Value
+from filmroom.records import Batch, Instance, InstanceState, Label, LabelEntry, LabelKind, Level, Value
 
 Facts: TypeAlias = dict[str, Value]
 Truth: TypeAlias = "bool | None"
@@ -108,6 +112,42 @@ def _fill(catalog: SqlCatalog) -> None:
             values={"modality": "OLD"},
         )
         tx.instances.add([(old, "p0", "b", InstanceState.SUPERSEDED)])
+        for name, entries in LEDGERS.items():
+            for start in range(0, len(entries), 7):  # a set grows, and what it says changes
+                tx.labels.append(name, entries[start : start + 7])
+
+
+def _ledgers() -> dict[str, list[LabelEntry]]:
+    """Make a set of which readers speak about all levels, contradict each other, and correct themselves."""
+    draw, entries = random.Random(8), list[LabelEntry]()
+    for position in range(1, 120):
+        level = draw.choice((Level.PATIENT, Level.STUDY, Level.SERIES, Level.INSTANCE))
+        label = Label(
+            level=level,
+            target=str(draw.choice(FACTS)[NAMES[level]]),
+            finding=draw.choice(("nodule", "motion")),
+            value=draw.choice(("yes", "no")),
+            kind=draw.choice(list(LabelKind)),
+            by=draw.choice(("ann", "bob")),
+        )
+        before = [entry.position for entry in entries if _speaks_like(entry.label, label)]
+        at = datetime(2024, 1, 1, tzinfo=UTC)
+        entries.append(LabelEntry(position=position, label=label, at=at, supersedes=max(before, default=None)))
+    only_series = [replace(entry, supersedes=None) for entry in entries if entry.label.level is Level.SERIES]
+    return {"reads": entries, "series": [replace(only_series[0], position=1)]}
+
+
+def _speaks_like(one: Label, other: Label) -> bool:
+    return replace(one, value="", confidence=None) == replace(other, value="", confidence=None)
+
+
+NAMES = {
+    Level.PATIENT: "subject",
+    Level.STUDY: "study_uid",
+    Level.SERIES: "series_uid",
+    Level.INSTANCE: "sop_uid",
+}
+LEDGERS = _ledgers()
 
 
 # -- conditions, each with the reader's way to evaluate it ----------------------------------------------------------
@@ -186,6 +226,35 @@ def _chain(word: str, tests: list[Test]) -> Test:
     return "(" + f" {word} ".join(test[0] for test in tests) + ")", holds
 
 
+def _matches(name: str, words: list[str]) -> Test:
+    def holds(facts: Facts) -> Truth:
+        if facts[name] is None:
+            return None
+        there = re.findall(r"[^\W_]+", fold(str(facts[name])))
+        return all(any(_is_sought(word, each) for each in there) for word in words)
+
+    return f"matches({name}, {_sql(' '.join(words))})", holds
+
+
+def _is_sought(word: str, there: str) -> bool:
+    word = fold(word)
+    return there.startswith(word[:-1]) if word.endswith("*") else there == word
+
+
+def _labelled(name: str, version: int | None, finding: str | None, value: str | None) -> Test:
+    said = resolve(entry for entry in LEDGERS[name] if version is None or entry.position <= version)
+    wanted = [each for each in (finding, value) if each is not None]
+    arguments = [f"{name}@{version}" if version else name, *([finding, value][: len(wanted)])]
+
+    def holds(facts: Facts) -> Truth:
+        told = [said.get((level, str(facts[column])), {}) for level, column in NAMES.items()]
+        if finding is None:
+            return any(told)
+        return any(finding in each and value in (None, each[finding]) for each in told)
+
+    return f"has_label({', '.join(map(_sql, arguments))})", holds
+
+
 def _columns(first: str, sign: str, second: str) -> Test:
     def holds(facts: Facts) -> Truth:
         left, right = facts[first], facts[second]
@@ -237,6 +306,19 @@ SIMPLE: st.SearchStrategy[Test] = st.one_of(
     st.builds(_like, st.sampled_from(WORDS), PATTERN, st.sampled_from(["like", "ilike", "not like", "not ilike"])),
     st.builds(_null, st.sampled_from([*WORDS, *NUMBERS, "study_date"]), st.sampled_from(["is null", "is not null"])),
     st.builds(_columns, st.sampled_from(["rows", "kvp_kv"]), SIGNS, st.sampled_from(["columns", "rows", "weight_kg"])),
+    st.builds(
+        _matches,
+        st.sampled_from(["series_description", "study_description"]),
+        st.lists(st.sampled_from(["ct", "A", "b", "sch*", "50", "c*", "é", "σé"]), min_size=1, max_size=2),
+    ),
+    st.builds(_labelled, st.just("reads"), st.sampled_from([None, 50]), st.sampled_from([None, "nodule"]), st.none()),
+    st.builds(
+        _labelled,
+        st.sampled_from(["reads", "series"]),
+        st.sampled_from([None, 1, 80]),
+        st.sampled_from(["nodule", "motion"]),
+        st.sampled_from(["yes", "no"]),
+    ),
     st.builds(_columns, st.just("modality"), SIGNS, st.sampled_from(["series_description", "study_date"])),
 )
 CONDITION: st.SearchStrategy[Test] = st.recursive(
@@ -246,12 +328,6 @@ CONDITION: st.SearchStrategy[Test] = st.recursive(
     ),
     max_leaves=8,
 )
-NAMES = {
-    Level.PATIENT: "subject",
-    Level.STUDY: "study_uid",
-    Level.SERIES: "series_uid",
-    Level.INSTANCE: "sop_uid",
-}
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -259,9 +335,14 @@ NAMES = {
 def test_a_condition_finds_what_a_reader_would_find(catalog: SqlCatalog, test: Test, level: Level) -> None:
     where, holds = test
     satisfying = [facts for facts in FACTS if holds(facts) is True]
+    levels = list(NAMES)[: list(NAMES).index(level) + 1]
     with catalog.read() as tx:
         found = [each.sop_uid for each in tx.instances.matching(where)]
         rows = tx.instances.query(where, level, select=[NAMES[level]], order=None, limit=None)
+        assert tx.instances.count(where, level) == len(rows)
+        for name in [each for each in ("sex", "modality", "kvp_kv", "rows") if BY_NAME[each].level in levels]:
+            values = tx.instances.query(where, level, select=[name], order=None, limit=None)
+            assert dict(tx.instances.facet(where, level, name, 99)) == Counter(row[name] for row in values)
     assert found == [facts["sop_uid"] for facts in satisfying], where
     assert [row[NAMES[level]] for row in rows] == list(dict.fromkeys(facts[NAMES[level]] for facts in satisfying))
 
@@ -404,6 +485,71 @@ def test_pages_put_together_are_the_whole_answer(catalog: SqlCatalog, level: Lev
             tx.instances.query("", level, select=names, order=None, limit=None, offset=-1)
     assert [row for page in pages for row in page] == whole and pages[-1] == []
     assert rest == whole[2:]
+
+
+@pytest.mark.parametrize("order", ["kvp_kv", "kvp_kv desc", "study_date desc", "sex", "series_uid desc"])
+@pytest.mark.parametrize(("limit", "offset"), [(1, 0), (9, 0), (20, 33), (99, 0)])
+def test_a_page_in_some_order_is_part_of_the_whole_in_that_order(
+    catalog: SqlCatalog, order: str, limit: int, offset: int
+) -> None:
+    with catalog.read() as tx:
+        whole = tx.instances.query("modality <> 'CT'", Level.SERIES, select=["series_uid"], order=order, limit=None)
+        page = tx.instances.query(
+            "modality <> 'CT'", Level.SERIES, select=["series_uid"], order=order, limit=limit, offset=offset
+        )
+    assert page == whole[offset : offset + limit]
+
+
+def test_facets_have_the_most_frequent_values_first_and_what_has_none(catalog: SqlCatalog) -> None:
+    counted = Counter(facts["modality"] for facts in FACTS)
+    with catalog.read() as tx:
+        found = tx.instances.facet("", Level.SERIES, "modality", 3)
+    assert found == sorted(counted.items(), key=lambda each: (-each[1], each[0] is None, str(each[0])))[:3]
+
+
+def test_a_series_without_a_current_instance_is_not_found_and_is_found_again(
+    new_catalog: Callable[[str, Path], SqlCatalog], tmp_path: Path
+) -> None:
+    catalog = new_catalog("sqlite-memory", tmp_path)
+    _fill(catalog)
+    digest, series = _instance(FACTS[0]).digest, f"series_uid = '{FACTS[0]['series_uid']}'"
+    where = "modality is null" if FACTS[0]["modality"] is None else f"modality = {_sql(FACTS[0]['modality'])}"
+    with catalog.write() as tx:
+        before = tx.instances.count(where, Level.SERIES)
+        tx.instances.set_state(digest, InstanceState.SUPERSEDED)
+        assert tx.instances.count(series, Level.SERIES) == 0
+        assert tx.instances.count(where, Level.SERIES) == before - 1
+        tx.instances.set_state(digest, InstanceState.CURRENT)
+        assert tx.instances.count(series, Level.SERIES) == 1
+        assert tx.instances.count(where, Level.SERIES) == before
+
+
+def test_a_value_that_comes_later_is_found_in_every_series_that_it_is_about(
+    new_catalog: Callable[[str, Path], SqlCatalog], tmp_path: Path
+) -> None:
+    catalog = new_catalog("sqlite-memory", tmp_path)
+    facts: Facts = {"subject": "p", "study_uid": "1", "series_uid": "1.1", "sop_uid": "1.1.1"}
+    other = facts | {"series_uid": "1.2", "sop_uid": "1.2.1"}
+    later = facts | {"sop_uid": "1.1.2", "sex": "F", "trial": "t", "study_date": "2024-01-01", "modality": "CT"}
+    with catalog.write() as tx:
+        tx.batches.open(Batch(id="b", source="", received_at=datetime(2024, 1, 1, tzinfo=UTC), processing_version="1"))
+        for some in ([facts, other], [later | {"study_description": "Lung CT"}]):
+            tx.instances.add([(_instance(each), "p", "b", InstanceState.CURRENT) for each in some])
+        for where, count in (
+            ("trial = 't'", 2),
+            ("sex = 'F' AND study_date = '2024-01-01'", 2),
+            ("matches(study_description, 'lung')", 2),
+            ("modality = 'CT'", 1),
+            ("modality IS NULL", 1),
+        ):
+            assert tx.instances.count(where, Level.SERIES) == count, where
+            assert len(tx.instances.query(where, Level.SERIES, select=(), order=None, limit=None)) == count, where
+
+
+def test_a_label_set_or_snapshot_that_is_not_there_is_not_taken_for_an_empty_one(catalog: SqlCatalog) -> None:
+    for where in ("not has_label('raeds')", "not in_snapshot('chest@1')"):
+        with pytest.raises(NotFound), catalog.read() as tx:
+            tx.instances.count(where, Level.SERIES)
 
 
 def test_text_is_ordered_by_code_point(catalog: SqlCatalog) -> None:

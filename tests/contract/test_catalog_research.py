@@ -358,6 +358,14 @@ def test_the_parts_of_a_project_s_snapshots_and_the_patients_in_them(room: SqlCa
         assert tx.snapshots.patients(REF, "test") == set()
 
 
+def test_a_query_finds_what_a_snapshot_was_made_of(room: SqlCatalog) -> None:
+    with room.write() as tx:
+        tx.copies.put([_clean(0), _clean(1)])
+        tx.snapshots.add(_snapshot(REF), _members("lung copy 1"))
+        assert [each.digest for each in tx.instances.matching("in_snapshot('chest@1')")] == [SOURCES[1]]
+        assert tx.instances.count("not in_snapshot('chest@1')", Level.INSTANCE) == len(SOURCES) - 1
+
+
 def test_a_version_of_a_snapshot_is_never_given_twice(room: SqlCatalog) -> None:
     with room.write() as tx:
         tx.snapshots.add(_snapshot(REF), _members("a"))

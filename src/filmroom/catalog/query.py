@@ -1,65 +1,107 @@
-"""The language in which the catalog is asked: SQL's WHERE over the columns of `dicom.attributes`, and nothing else.
+"""The second gate: conditions of `catalog.language` become statements over the catalog's tables, the same for both engines.
 
-A text goes through two gates. First its tokens: only the columns' names, literals, parentheses and the words of
-`_WORDS` may occur, so that what reaches the parser is small and harmless. Then its tree: every node is of a kind that
-is translated here, or the text is refused. Nothing of the text is ever part of a statement: columns are looked up, and
-literals become bound parameters. A refusal gives the place in the text, and never the text, which may be a patient's.
+The meaning is the same on both: text compares by code point and with regard to case, ILIKE without; in LIKE and ILIKE `%`
+and `_` are the only special characters, but for the one that ESCAPE names. Comparing with NULL is neither true nor false. An entity of
+a level is found when at least one of its current instances satisfies the condition.
 
-The meaning is the same on both engines: text compares by code point and with regard to case, ILIKE without; in LIKE and
-ILIKE `%` and `_` are the only special characters, but for the one that ESCAPE names. Comparing with NULL is neither true
-nor false.
-An entity of a level is found when at least one of its current instances satisfies the condition.
+The shape of a statement follows what a condition looks at. What only looks at columns of `schema.KIND` is asked of the kinds,
+of which there are few, and they know how many series they have; what looks for text, of the wordings; the rest of the
+series, which repeat what is often asked for; and instances only where nothing else will do.
 """
 
-import difflib
-import math
 import operator
-import re
-from collections.abc import Callable, Sequence
-from datetime import date
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import reduce
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, FromClause, Select, Text, and_, bindparam, exists, not_, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    case,
+    distinct,
+    exists,
+    false,
+    func,
+    not_,
+    null,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
-from sqlglot.parser import Parser
-from sqlglot.tokenizer_core import Token, TokenType
-from sqlglot.tokens import Tokenizer
 
-from filmroom.catalog.schema import TABLES, instance
+from filmroom.catalog import language
+from filmroom.catalog.language import Labelled, check_side, column, fold, is_number, literal, refused, unknown
+from filmroom.catalog.schema import (
+    KIND,
+    MIRRORED,
+    TABLES,
+    WORDED,
+    copy,
+    instance,
+    label_entry,
+    label_now,
+    patient,
+    series,
+    series_kind,
+    snapshot_member,
+    study,
+    wording,
+)
 from filmroom.catalog.types import fit
 from filmroom.dicom.attributes import BY_NAME, columns_of
 from filmroom.errors import Invalid
-from filmroom.records import Column, ColumnType, InstanceState, Level
-
-ALLOWED = (
-    "a condition is made of columns, 'text', numbers, = <> < <= > >=, IN (...), BETWEEN ... AND ..., LIKE, ILIKE, "
-    "ESCAPE, IS [NOT] NULL, AND, OR, NOT and parentheses"
-)
-MAX_CHARACTERS = 100_000
-MAX_DEPTH = 40
-MAX_CONDITIONS = 300
-MAX_LITERALS = 10_000
-_MAX_PATTERN = 10_000
+from filmroom.ids import Versioned
+from filmroom.records import PRESENT, Column, InstanceState, LabelKind, Level
 
 FOLD = "filmroom_fold"
-"""The name under which `fold` must be registered with every SQLite connection."""
+"""The name under which `language.fold` must be registered with every SQLite connection."""
 
-_T = TokenType
-_SIGNS = frozenset(
-    {_T.STRING, _T.NUMBER, _T.L_PAREN, _T.R_PAREN, _T.COMMA, _T.DASH, _T.EQ, _T.NEQ, _T.LT, _T.LTE, _T.GT, _T.GTE}
-)
-_WORDS = frozenset({_T.AND, _T.OR, _T.NOT, _T.IN, _T.BETWEEN, _T.LIKE, _T.ILIKE, _T.ESCAPE, _T.IS, _T.NULL})
-_LEVELS = (Level.PATIENT, Level.STUDY, Level.SERIES, Level.INSTANCE)
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z", re.ASCII)
-_INTEGER = re.compile(r"\d+\Z", re.ASCII)
+LEVELS = (Level.PATIENT, Level.STUDY, Level.SERIES, Level.INSTANCE)
+NAMES = {
+    Level.PATIENT: "subject",
+    Level.STUDY: "study_uid",
+    Level.SERIES: "series_uid",
+    Level.INSTANCE: "sop_uid",
+}
+"""What names an entity of a level, and a label's target."""
+
+
+class Known(Protocol):
+    """What has to be looked up to know what a condition means. Raises NotFound for what is not there."""
+
+    def label_levels(self, name: str) -> Collection[Level]:
+        """Return the levels of a label set's targets."""
+        ...
+
+    def snapshot_key(self, ref: Versioned) -> int:
+        """Return the surrogate key of a snapshot."""
+        ...
+
+
+class _Anything:
+    """For reading a condition without a catalog."""
+
+    def label_levels(self, name: str) -> Collection[Level]:
+        return LEVELS
+
+    def snapshot_key(self, ref: Versioned) -> int:
+        return 0
+
+
+ANYTHING = _Anything()
+
+_MAX_PATTERN = 10_000
 _MAX_INT = 2**63 - 1
-
 _COMPARISONS: dict[type[exp.Expression], Callable[[ColumnElement[Any], ColumnElement[Any]], ColumnElement[bool]]] = {
     exp.EQ: operator.eq,
     exp.NEQ: operator.ne,
@@ -69,14 +111,6 @@ _COMPARISONS: dict[type[exp.Expression], Callable[[ColumnElement[Any], ColumnEle
     exp.GTE: operator.ge,
 }
 _OPERANDS: dict[type[exp.Expression], set[str]] = {exp.In: {"expressions"}, exp.Between: {"low", "high"}}
-
-
-# -- case ----------------------------------------------------------------------------------------------------------
-
-
-def fold(text: str) -> str:
-    """Return `text` in lower case, a character for a character (the simple mapping of UnicodeData.txt)."""
-    return "".join(character.lower()[0] for character in text)
 
 
 class _Folded(FunctionElement[str]):
@@ -96,24 +130,28 @@ def _folded_by_postgresql(element: _Folded, compiler: SQLCompiler, **options: ob
     return f'lower({compiler.process(element.clauses, **options)} COLLATE "pg_c_utf8")'
 
 
-# -- the condition -------------------------------------------------------------------------------------------------
+# -- statements ----------------------------------------------------------------------------------------------------
 
 
-def compile_where(where: str, level: Level) -> ColumnElement[bool]:
+def compile_where(where: str, level: Level, known: Known = ANYTHING) -> ColumnElement[bool]:
     """Return the condition for a statement over `level`'s table joined to those above it.
 
     It is true for an entity with at least one current instance that satisfies `where`; "" is satisfied by every
     instance. Raises Invalid for everything that the language does not have.
     """
-    if level is Level.FILE:
-        return _condition(where, level)
-    condition = and_(instance.c.state == InstanceState.CURRENT, _condition(where, level))
-    below = _LEVELS[_LEVELS.index(level) + 1 :]
-    if not below:
-        return condition
-    above = [TABLES[each] for each in _LEVELS if each not in below]
-    lower = exists().select_from(_joined(below)).where(_link(level, below[0]), condition)
-    return lower.correlate(*above)
+    parts = _parts(where, level, known)
+    match level:
+        case Level.FILE:
+            return and_(true(), *(part.sql(_FILES) for part in parts))
+        case Level.INSTANCE:
+            kinds, others = _split(parts, _is_of_kind)
+            current = instance.c.state == InstanceState.CURRENT
+            return and_(current, *_in_kind(kinds), *(part.sql(_EVERYWHERE) for part in others))
+        case Level.SERIES:
+            return and_(*_of_series(parts))
+        case _:
+            own, below = _split(parts, lambda part: part.columns and part.levels <= set(_down_to(level)))
+            return and_(*(part.sql(_ABOVE) for part in own), _has_series(level, below))
 
 
 def compile_query(
@@ -124,6 +162,7 @@ def compile_query(
     order: str | None = None,
     limit: int | None = None,
     offset: int = 0,
+    known: Known = ANYTHING,
 ) -> Select[*tuple[Any, ...]]:
     """Return the statement for a row for each entity of `level`: columns of the level and above, in their own names.
 
@@ -134,20 +173,71 @@ def compile_query(
     statement = (
         select(*(_sql(BY_NAME[name]).label(name) for name in names))
         .select_from(_joined(_down_to(level)))
-        .where(compile_where(where, level))
+        .where(compile_where(where, level, known))
     )
     if order is not None:
-        name, _, direction = order.strip().partition(" ")
-        if direction.strip().lower() not in ("", "asc", "desc"):
-            raise Invalid("an order is one column, with asc or desc behind it", "write for example: study_date desc")
-        by = _sql(_visible(name, level))
-        statement = statement.order_by((by.desc() if "desc" in direction.lower() else by.asc()).nulls_last())
+        by = _order(order, level)
+        statement = statement.order_by((by.sql.desc() if by.is_down else by.sql.asc()).nulls_last())
     statement = statement.order_by(*entity_order(level))
     if (limit is not None and limit < 0) or offset < 0:
         raise Invalid("a limit or an offset cannot be negative", "leave it out for all rows")
     if offset:
         statement = statement.offset(min(offset, _MAX_INT))
     return statement if limit is None else statement.limit(min(limit, _MAX_INT))
+
+
+def compile_count(where: str, level: Level, known: Known = ANYTHING) -> Select[int]:
+    """Return the statement for how many entities of `level` `compile_query` would give rows of."""
+    if level in (Level.FILE, Level.INSTANCE):
+        return select(func.count()).select_from(_joined(_down_to(level))).where(compile_where(where, level, known))
+    parts = _parts(where, level, known)
+    if level is Level.SERIES and all(map(_is_of_kind, parts)):
+        return select(func.coalesce(func.sum(series_kind.c.series), 0)).where(*(part.sql(_KINDS) for part in parts))
+    counted = {Level.PATIENT: distinct(series.c.patient_pk), Level.STUDY: distinct(series.c.study_pk)}
+    what = func.count(counted[level]) if level in counted else func.count()
+    return select(what).select_from(_series_and(_beside(parts))).where(*_of_series(parts))
+
+
+def compile_facet(where: str, level: Level, name: str, most: int, known: Known = ANYTHING) -> Select[*tuple[Any, ...]]:
+    """Return the statement for the values of a column and how many entities of `level` have each, most frequent first.
+
+    Entities without a value are counted too, under NULL. Values that are equally frequent come in their order.
+    """
+    by = _visible(name, level)
+    if level is Level.SERIES:
+        statement, value, count = _facet_of_series(_parts(where, level, known), by)
+    else:
+        value, count = _sql(by), func.count()
+        condition = compile_where(where, level, known)
+        statement = select(value, count).select_from(_joined(_down_to(level))).where(condition)
+    if most < 1:
+        raise Invalid("a facet has at least one value", "ask for more")
+    return statement.group_by(value).order_by(count.desc(), value.asc().nulls_last()).limit(min(most, _MAX_INT))
+
+
+def compile_bound(
+    where: str, order: str, limit: int, offset: int, known: Known = ANYTHING
+) -> Select[*tuple[Any, ...]] | None:
+    """Return the statement for the value of `order` beyond which no series of the page lies; None where none helps.
+
+    It gives no row, or NULL, when the page takes every series that has a value.
+    """
+    by = _order(order, Level.SERIES)
+    parts = _parts(where, Level.SERIES, known)
+    if by.column.level is not Level.SERIES and by.column.name not in MIRRORED:
+        return None
+    value = series.c[by.column.name]
+    statement = select(value).select_from(_series_and(_beside(parts))).where(*_of_series(parts), value.is_not(None))
+    last = limit + offset - 1
+    return statement.order_by(value.desc() if by.is_down else value.asc()).offset(last).limit(1)
+
+
+def within(statement: Select[*tuple[Any, ...]], order: str, bound: object) -> Select[*tuple[Any, ...]]:
+    """Return the statement for rows up to the bound of `compile_bound`."""
+    by = _order(order, Level.SERIES)
+    value = series.c[by.column.name]
+    limit = bindparam(None, bound, type_=value.type, unique=True)
+    return statement.where(value >= limit if by.is_down else value <= limit)
 
 
 def entity_order(level: Level) -> list[ColumnElement[str]]:
@@ -164,12 +254,177 @@ def entity_order(level: Level) -> list[ColumnElement[str]]:
 
 def everything() -> FromClause:
     """Return the four levels' tables, joined."""
-    return _joined(_LEVELS)
+    return _joined(LEVELS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    column: Column
+    sql: ColumnElement[Any]
+    is_down: bool
+
+
+def _order(order: str, level: Level) -> _Order:
+    name, _, direction = order.strip().partition(" ")
+    if direction.strip().lower() not in ("", "asc", "desc"):
+        raise Invalid("an order is one column, with asc or desc behind it", "write for example: study_date desc")
+    by = _visible(name, level)
+    return _Order(by, _sql(by), direction.strip().lower() == "desc")
+
+
+def _facet_of_series(
+    parts: Sequence["_Part"], by: Column
+) -> tuple[Select[*tuple[Any, ...]], ColumnElement[Any], ColumnElement[int]]:
+    """Return the statement without its grouping, and the value and the count that it selects."""
+    if by.name not in KIND:
+        value = _sql(by, _SERIES)
+        beside = _beside(parts) | ({by.level} & {Level.PATIENT, Level.STUDY} if by.name not in MIRRORED else set())
+        counted: ColumnElement[int] = func.count()
+        return select(value, counted).select_from(_series_and(beside)).where(*_of_series(parts)), value, counted
+    value = series_kind.c[by.name]
+    if all(map(_is_of_kind, parts)):
+        counted = func.sum(series_kind.c.series)
+        kinds = [part.sql(_KINDS) for part in parts]
+        return select(value, counted).where(series_kind.c.series > 0, *kinds), value, counted
+    some = select(series.c.kind, func.count().label("some")).select_from(_series_and(_beside(parts)))
+    found = some.where(*_of_series(parts)).group_by(series.c.kind).subquery()
+    counted = func.sum(found.c.some)
+    joined = found.join(series_kind, series_kind.c.pk == found.c.kind)
+    return select(value, counted).select_from(joined), value, counted
+
+
+# -- where a condition is asked ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Which tables a condition can look at, and whether it is only asked whether it is true: then NULL may be false."""
+
+    of_kinds: bool = False
+    has_series: bool = False
+    matters: bool = field(default=True, kw_only=True)
+
+
+_KINDS, _SERIES, _ABOVE = _Place(of_kinds=True), _Place(has_series=True), _Place()
+_EVERYWHERE, _FILES = _SERIES, _ABOVE
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One of the conditions that all have to be true, and the columns that it looks at."""
+
+    node: exp.Expression
+    columns: frozenset[str]
+    known: Known
+
+    @property
+    def levels(self) -> set[Level]:
+        return {BY_NAME[name].level for name in self.columns}
+
+    def sql(self, place: _Place) -> ColumnElement[bool]:
+        try:
+            return _Translation(place, self.known).condition(self.node, only_true=True)
+        except RecursionError:
+            raise language.too_deep() from None
+
+
+def _parts(where: str, level: Level, known: Known) -> list[_Part]:
+    parts = []
+    for node in language.read(where, level):
+        try:
+            names = frozenset(_looked_at(node, known))
+        except RecursionError:
+            raise language.too_deep() from None
+        parts.append(_Part(node, names, known))
+        for name in names:
+            check_side(BY_NAME[name], level)
+    return parts
+
+
+def _looked_at(node: exp.Expression, known: Known) -> Iterable[str]:
+    for each in node.find_all(exp.Column):
+        if each.name.lower() in BY_NAME:
+            yield each.name.lower()
+    for call in node.find_all(exp.Anonymous):
+        if call.name.lower() == "has_label":
+            yield from (NAMES[level] for level in known.label_levels(language.labelled(call).name))
+        if call.name.lower() == "in_snapshot":
+            yield "digest"
+
+
+def _split(parts: Sequence[_Part], test: Callable[[_Part], object]) -> tuple[list[_Part], list[_Part]]:
+    return [part for part in parts if test(part)], [part for part in parts if not test(part)]
+
+
+def _is_of_kind(part: _Part) -> bool:
+    return bool(part.columns) and part.columns <= set(KIND)
+
+
+def _is_of_instance(part: _Part) -> bool:
+    return Level.INSTANCE in part.levels
+
+
+def _is_selective(part: _Part) -> bool:
+    """Say whether a condition alone finds series by an index, and most likely few of them."""
+    node = part.node.unnest()
+    node = node.this if isinstance(node, exp.Escape) else node
+    if isinstance(node, exp.Anonymous):
+        return node.name.lower() in ("matches", "has_label")
+    return isinstance(node, exp.Like | exp.ILike) and not part.columns.isdisjoint(WORDED)
+
+
+def _in_kind(kinds: Sequence[_Part], *, last: bool = False) -> list[ColumnElement[bool]]:
+    """Return the condition that series are of these kinds; `last` when something else finds fewer of them."""
+    conditions = [part.sql(_KINDS) for part in kinds]
+    kind = series.c.kind + 0 if last else series.c.kind  # which no index helps to find
+    return [kind.in_(select(series_kind.c.pk).where(*conditions))] if conditions else []
+
+
+def _of_series(parts: Sequence[_Part]) -> list[ColumnElement[bool]]:
+    """Return the conditions for series, joined to what `_beside` says."""
+    kinds, others = _split(parts, _is_of_kind)
+    inner, outer = _split(others, _is_of_instance)
+    found = _in_kind(kinds, last=any(map(_is_selective, outer))) or [series.c.kind.is_not(None)]
+    found += [part.sql(_SERIES) for part in outer]
+    if inner:
+        current = (instance.c.series_pk == series.c.pk, instance.c.state == InstanceState.CURRENT)
+        inside = exists().where(*current, *(part.sql(_SERIES) for part in inner))
+        found.append(inside.correlate(series, study, patient))
+    return found
+
+
+def _beside(parts: Sequence[_Part]) -> set[Level]:
+    """Return the tables that these conditions for series look at, above the series themselves."""
+    names = {name for part in parts if not _is_of_kind(part) for name in part.columns} - {
+        *MIRRORED,
+        "study_description",
+    }
+    levels = {BY_NAME[name].level for name in names} & {Level.PATIENT, Level.STUDY}
+    looks = {name for part in parts for name in part.columns} & {"study_description"}
+    return levels | ({Level.STUDY} if looks else set())
+
+
+def _series_and(above: Collection[Level]) -> FromClause:
+    joined: FromClause = series
+    if Level.STUDY in above:
+        joined = joined.join(study, study.c.pk == series.c.study_pk)
+    if Level.PATIENT in above:
+        joined = joined.join(patient, patient.c.pk == series.c.patient_pk)
+    return joined
+
+
+def _has_series(level: Level, parts: Sequence[_Part]) -> ColumnElement[bool]:
+    """Return the condition that a patient or study has a series that satisfies `parts`."""
+    key = series.c[f"{level}_pk"]
+    if not parts:
+        return exists().where(key == TABLES[level].c.pk, series.c.kind.is_not(None)).correlate(TABLES[level])
+    within = select(key).select_from(_series_and(_beside(parts))).where(*_of_series(parts))
+    return TABLES[level].c.pk.in_(within.correlate(None))
 
 
 def _down_to(level: Level) -> Sequence[Level]:
     """Return the levels whose tables a row of `level` is made of, from the top."""
-    return (level,) if level is Level.FILE else _LEVELS[: _LEVELS.index(level) + 1]
+    return (level,) if level is Level.FILE else LEVELS[: LEVELS.index(level) + 1]
 
 
 def _joined(levels: Sequence[Level]) -> FromClause:
@@ -181,256 +436,213 @@ def _link(upper: Level, lower: Level) -> ColumnElement[bool]:
     return TABLES[lower].c[f"{upper}_pk"] == TABLES[upper].c.pk
 
 
-def _sql(column: Column) -> ColumnElement[Any]:
-    found: ColumnElement[Any] = TABLES[column.level].c[column.name]
-    return found
+def _sql(of: Column, place: _Place = _ABOVE) -> ColumnElement[Any]:
+    if place.of_kinds:
+        return series_kind.c[of.name]
+    if place.has_series and of.name in MIRRORED:
+        return series.c[of.name]
+    return TABLES[of.level].c[of.name]
 
 
 def _visible(name: str, level: Level) -> Column:
-    column = BY_NAME.get(name.lower())
-    if column is None:
-        raise _unknown(name, "to select or to order by")
-    _check_side(column, level)
-    if level is not Level.FILE and _LEVELS.index(column.level) > _LEVELS.index(level):
+    of = BY_NAME.get(name.lower())
+    if of is None:
+        raise unknown(name, "to select or to order by")
+    check_side(of, level)
+    if level is not Level.FILE and LEVELS.index(of.level) > LEVELS.index(level):
         raise Invalid(
-            f"{column.name} is a column of the level {column.level}, and a {level} has many of them",
-            f"query at level {column.level}, or use {column.name} in the condition only",
+            f"{of.name} is a column of the level {of.level}, and a {level} has many of them",
+            f"query at level {of.level}, or use {of.name} in the condition only",
         )
-    return column
+    return of
 
 
-def _check_side(column: Column, level: Level) -> None:
-    """Refuse a column of image files for instances, and the other way round."""
-    if (column.level is Level.FILE) == (level is Level.FILE):
-        return
-    if level is Level.FILE:
-        raise Invalid(f"{column.name} is a column of DICOM objects", "image files have columns of their own")
-    raise Invalid(
-        f"{column.name} is a column of image files, which are kept and listed, and not de-identified or frozen yet",
-        "query them at level file",
+# -- the tree ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Translation:
+    """From a tree to a condition over the tables of a place."""
+
+    place: _Place
+    known: Known
+
+    def condition(self, node: exp.Expression, *, only_true: bool) -> ColumnElement[bool]:
+        """Return the condition; `only_true` when nobody asks whether it is false or unknown."""
+        if isinstance(node, exp.Paren):
+            return self.condition(node.this, only_true=only_true)
+        if isinstance(node, exp.Not):
+            return not_(self.condition(node.this, only_true=False))
+        if isinstance(node, exp.And | exp.Or):
+            parts = [self.condition(part, only_true=only_true) for part in language.flat(node)]
+            return and_(*parts) if isinstance(node, exp.And) else or_(*parts)
+        if isinstance(node, exp.Anonymous):
+            return self._function(node)
+        if isinstance(node, exp.Escape):
+            return self._escaping(node, only_true)
+        known = {"this", "negate", *_OPERANDS.get(type(node), {"expression"})}
+        if any(value for name, value in node.args.items() if name not in known):
+            raise refused("a form of comparison that does not exist here")
+        negated = bool(node.args.get("negate"))
+        found = self._predicate(node, only_true and not negated)
+        return not_(found) if negated else found
+
+    def _predicate(self, node: exp.Expression, only_true: bool) -> ColumnElement[bool]:
+        if type(node) in _COMPARISONS:
+            return self._comparison(node)
+        if isinstance(node, exp.Is):
+            if not isinstance(node.expression, exp.Null):
+                raise refused("IS without NULL")
+            return self._sql(column(node.this)).is_(None)
+        if isinstance(node, exp.In):
+            of, values = column(node.this), node.args.get("expressions")
+            if not values:
+                raise refused("IN without a list of values in parentheses")
+            return self._sql(of).in_([literal(value, of) for value in values])
+        if isinstance(node, exp.Between):
+            of = column(node.this)
+            low, high = (self._bound(node.args[side], of) for side in ("low", "high"))
+            return and_(self._sql(of) >= low, self._sql(of) <= high)  # PostgreSQL's BETWEEN takes no COLLATE
+        if isinstance(node, exp.Like | exp.ILike):
+            return self._like(column(node.this), node.expression, isinstance(node, exp.ILike), only_true)
+        if isinstance(node, exp.Column):
+            raise refused("a column that is compared with nothing")
+        raise refused("something that is no comparison of a column")
+
+    def _comparison(self, node: exp.Expression) -> ColumnElement[bool]:
+        compare = _COMPARISONS[type(node)]
+        left, right = node.this, node.args["expression"]
+        if isinstance(left, exp.Column) and isinstance(right, exp.Column):
+            first, second = column(left), column(right)
+            if is_number(first) != is_number(second):
+                raise Invalid(f"{first.name} and {second.name} cannot be compared", "compare text with text")
+            return compare(self._sql(first), self._sql(second))
+        if isinstance(left, exp.Column):
+            of = column(left)
+            return compare(self._sql(of), self._bound(right, of))
+        of = column(right)
+        return compare(self._bound(left, of), self._sql(of))
+
+    def _escaping(self, node: exp.Escape, only_true: bool) -> ColumnElement[bool]:
+        like, sign = node.this, node.args["expression"]
+        if not isinstance(like, exp.Like | exp.ILike):
+            raise refused("ESCAPE without LIKE or ILIKE")
+        if not isinstance(sign, exp.Literal) or not sign.is_string or len(sign.this) != 1 or sign.this in "%_":
+            raise Invalid("ESCAPE names one sign that is neither % nor _", "write for example ESCAPE '!'")
+        negated, folded = bool(like.args.get("negate")), isinstance(like, exp.ILike)
+        found = self._like(column(like.this), like.expression, folded, only_true and not negated, str(sign.this))
+        return not_(found) if negated else found
+
+    def _like(
+        self, of: Column, node: exp.Expression, folded: bool, only_true: bool, escape: str = ""
+    ) -> ColumnElement[bool]:
+        if is_number(of) or not isinstance(node, exp.Literal) or not node.is_string:
+            raise Invalid("LIKE and ILIKE compare a text column with 'text'", "% stands for any characters, _ for one")
+        pattern = language.pattern(str(fit(of, node.this)), escape)
+        if len(pattern) > _MAX_PATTERN:
+            raise Invalid(f"a pattern of more than {_MAX_PATTERN} characters", "make it shorter")
+        pattern = fold(pattern) if folded else pattern
+        if only_true and self.place.has_series and of.name in WORDED:
+            said = wording.c.folded if folded else wording.c.text
+            return _worded(of, said.like(pattern, escape="!"))
+        found = self._sql(of)
+        return (_Folded(found) if folded else found).like(pattern, escape="!")
+
+    def _sql(self, of: Column) -> ColumnElement[Any]:
+        return _sql(of, self.place)
+
+    def _bound(self, node: exp.Expression, of: Column) -> ColumnElement[Any]:
+        return bindparam(None, literal(node, of), type_=self._sql(of).type, unique=True)
+
+    # -- functions
+
+    def _function(self, node: exp.Anonymous) -> ColumnElement[bool]:
+        match node.name.lower():
+            case "matches":
+                return self._matches(node)
+            case "has_label":
+                return self._has_label(language.labelled(node))
+            case "in_snapshot":
+                return self._in_snapshot(node)
+            case _:
+                raise refused("a function that does not exist")
+
+    def _matches(self, node: exp.Anonymous) -> ColumnElement[bool]:
+        of, patterns = language.sought(node)
+        if of.name not in WORDED:
+            raise Invalid(f"matches does not look into {of.name}", f"it looks into {', '.join(WORDED)}")
+        found = and_(*(wording.c.words.like(pattern) for pattern in patterns))
+        if not self.place.has_series:  # a study or patient is asked without its series
+            words = select(wording.c.text).where(found)
+            there = self._sql(of)
+            return case((there.is_not(None), there.in_(words)), else_=null())
+        return case((_key(of).is_not(None), _worded(of, found)), else_=null())
+
+    def _has_label(self, asked: Labelled) -> ColumnElement[bool]:
+        levels = [level for level in LEVELS if level in self.known.label_levels(asked.name)]
+        told = _said_then if asked.version is not None else _said_now
+        found = [told(asked, level) for level in levels]
+        return or_(*found) if found else false()
+
+    def _in_snapshot(self, node: exp.Anonymous) -> ColumnElement[bool]:
+        key = self.known.snapshot_key(language.snapshot(node))
+        members = snapshot_member.join(copy, copy.c.digest == snapshot_member.c.copy)
+        sources = select(copy.c.source).select_from(members).where(snapshot_member.c.snapshot_pk == key)
+        return instance.c.digest.in_(sources)
+
+
+def _key(of: Column) -> ColumnElement[int]:
+    return series.c[f"{of.name}_wording"]
+
+
+def _worded(of: Column, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return _key(of).in_(select(wording.c.pk).where(condition))
+
+
+def _said_now(asked: Labelled, level: Level) -> ColumnElement[bool]:
+    """Return the condition that the newest version of a set says it."""
+    of_series = level is Level.SERIES
+    statement = select(label_now.c.number if of_series else label_now.c.target).where(
+        label_now.c.name == asked.name, label_now.c.level == level
     )
+    told = {"finding": asked.finding, "value": asked.value}
+    statement = statement.where(*(label_now.c[name] == said for name, said in told.items() if said is not None))
+    return (series.c.uid_number if of_series else TABLES[level].c[NAMES[level]]).in_(statement)
 
 
-def _unknown(word: str, place: str) -> Invalid:
-    """Refuse a word that is no column; it is only repeated by its nearest column, for it may be a patient's."""
-    near = difflib.get_close_matches(word.lower(), BY_NAME, n=1)
-    hint = f"did you mean {near[0]}? " if near else ""
-    return Invalid(f"there is no such column {place}", f"{hint}`filmroom columns` lists them; text goes in 'quotes'")
+def _said_then(asked: Labelled, level: Level) -> ColumnElement[bool]:
+    """Return the condition that an older version said it.
+
+    What a set says is what `labels.resolve` says: of the statements that stand, the one of the kind that is believed first, and
+    of those the latest.
+    """
+    said = label_entry.alias()
+    statement = select(said.c.target).where(_is_standing(said, asked), said.c.level == level)
+    if asked.finding is not None:
+        statement = statement.where(said.c.finding == asked.finding)
+    if asked.value is not None:
+        better = label_entry.alias()
+        about = (better.c[name] == said.c[name] for name in ("level", "target", "finding"))
+        ours, theirs = _rank(said), _rank(better)
+        nearer = or_(theirs < ours, and_(theirs == ours, better.c.position > said.c.position))
+        beaten = exists().where(*about, nearer, _is_standing(better, asked))
+        statement = statement.where(said.c.value == asked.value, not_(beaten))
+    return TABLES[level].c[NAMES[level]].in_(statement)
 
 
-def _refused(what: str) -> Invalid:
-    return Invalid(what, ALLOWED)
+def _is_standing(said: Any, asked: Labelled) -> ColumnElement[bool]:
+    """A statement that was taken back has a later one without a value; a mark speaks for the whole where it says PRESENT."""
+    later = label_entry.alias()
+    over = exists().where(later.c.name == said.c.name, later.c.supersedes == said.c.position, _until(later, asked))
+    speaks = or_(said.c.shape.is_(None), said.c.value == PRESENT)
+    return and_(said.c.name == asked.name, said.c.value.is_not(None), speaks, _until(said, asked), not_(over))
 
 
-# -- first gate: tokens --------------------------------------------------------------------------------------------
+def _until(said: Any, asked: Labelled) -> ColumnElement[bool]:
+    return true() if asked.version is None else said.c.position <= asked.version
 
 
-def _condition(where: str, level: Level) -> ColumnElement[bool]:
-    if len(where) > MAX_CHARACTERS:
-        raise Invalid(f"a condition of more than {MAX_CHARACTERS} characters", "make it shorter, or ask in parts")
-    if not where.strip():
-        return true()
-    try:
-        tokens = Tokenizer().tokenize(where)
-        _check_tokens(tokens, level)
-        trees = Parser().parse_into(exp.Condition, tokens, where)
-        if len(trees) != 1 or not isinstance(trees[0], exp.Expression):
-            raise _refused("this is not one condition")
-        return _translate(trees[0])
-    except SqlglotError:
-        raise _refused("the condition cannot be read") from None
-    except RecursionError:
-        raise _refused("the condition is nested too deeply") from None
-
-
-def _check_tokens(tokens: Sequence[Token], level: Level) -> None:
-    if not tokens:
-        raise _refused("a comment and nothing else")
-    depth = conditions = literals = 0
-    run = 0  # of NOT, minus and opening parentheses: each is a step down in the parser
-    for token, following in zip(tokens, [*tokens[1:], None], strict=True):
-        _check_token(token, following, level)
-        kind = token.token_type
-        depth += (kind == _T.L_PAREN) - (kind == _T.R_PAREN)
-        run = run + 1 if kind in (_T.L_PAREN, _T.NOT, _T.DASH) else 0
-        conditions += kind in (_T.AND, _T.OR)
-        literals += kind in (_T.STRING, _T.NUMBER)
-        if max(depth, run) > MAX_DEPTH:
-            raise Invalid(f"a condition nested more than {MAX_DEPTH} deep", "write it flatter")
-    if conditions > MAX_CONDITIONS:
-        raise Invalid(f"more than {MAX_CONDITIONS} conditions", "use IN (...) for a list of values")
-    if literals > MAX_LITERALS:
-        raise Invalid(f"more than {MAX_LITERALS} values", "ask in parts")
-
-
-def _check_token(token: Token, following: Token | None, level: Level) -> None:
-    place = f"at character {token.start + 1}"
-    if token.comments:
-        raise _refused(f"a comment {place}")
-    word = token.text
-    is_word = token.token_type not in _SIGNS and bool(word) and (word[0].isalnum() or word[0] == "_")
-    if token.token_type == _T.IDENTIFIER or (is_word and token.token_type not in _WORDS):
-        if following is not None and following.token_type == _T.L_PAREN:
-            raise _refused(f"a function {place}")
-        if word.lower() not in BY_NAME:
-            raise _unknown("" if token.token_type == _T.IDENTIFIER else word, place)
-        _check_side(BY_NAME[word.lower()], level)
-    elif token.token_type not in _SIGNS | _WORDS:
-        raise _refused(f"a sign {place} that has no meaning here")
-
-
-# -- second gate: the tree -----------------------------------------------------------------------------------------
-
-
-def _translate(node: exp.Expression) -> ColumnElement[bool]:
-    if isinstance(node, exp.Paren):
-        return _translate(node.this)
-    if isinstance(node, exp.Not):
-        return not_(_translate(node.this))
-    if isinstance(node, exp.And | exp.Or):
-        parts = [_translate(part) for part in _flat(node)]
-        return and_(*parts) if isinstance(node, exp.And) else or_(*parts)
-    if isinstance(node, exp.Escape):
-        return _escaping(node)
-    known = {"this", "negate", *_OPERANDS.get(type(node), {"expression"})}
-    if any(value for name, value in node.args.items() if name not in known):
-        raise _refused("a form of comparison that does not exist here")
-    found = _predicate(node)
-    return not_(found) if node.args.get("negate") else found
-
-
-def _flat(node: exp.Expression) -> list[exp.Expression]:
-    """Return the operands of a chain of ANDs or of ORs, which the parser hangs down to the left."""
-    parts: list[exp.Expression] = []
-    rest: exp.Expression = node
-    while type(rest) is type(node):
-        parts.append(rest.args["expression"])
-        rest = rest.this
-    return [rest, *reversed(parts)]
-
-
-def _predicate(node: exp.Expression) -> ColumnElement[bool]:
-    if type(node) in _COMPARISONS:
-        return _comparison(node)
-    if isinstance(node, exp.Is):
-        if not isinstance(node.expression, exp.Null):
-            raise _refused("IS without NULL")
-        return _sql(_column(node.this)).is_(None)
-    if isinstance(node, exp.In):
-        column, values = _column(node.this), node.args.get("expressions")
-        if not values:
-            raise _refused("IN without a list of values in parentheses")
-        return _sql(column).in_([_literal(value, column) for value in values])
-    if isinstance(node, exp.Between):
-        column = _column(node.this)
-        low, high = (_bound(node.args[side], column) for side in ("low", "high"))
-        return and_(_sql(column) >= low, _sql(column) <= high)  # PostgreSQL's BETWEEN takes no COLLATE
-    if isinstance(node, exp.Like | exp.ILike):
-        return _like(_column(node.this), node.expression, folded=isinstance(node, exp.ILike))
-    if isinstance(node, exp.Column):
-        raise _refused("a column that is compared with nothing")
-    raise _refused("something that is no comparison of a column")
-
-
-def _comparison(node: exp.Expression) -> ColumnElement[bool]:
-    compare = _COMPARISONS[type(node)]
-    left, right = node.this, node.args["expression"]
-    if isinstance(left, exp.Column) and isinstance(right, exp.Column):
-        first, second = _column(left), _column(right)
-        if _is_number(first) != _is_number(second):
-            raise Invalid(f"{first.name} and {second.name} cannot be compared", "compare text with text")
-        return compare(_sql(first), _sql(second))
-    if isinstance(left, exp.Column):
-        column = _column(left)
-        return compare(_sql(column), _bound(right, column))
-    column = _column(right)
-    return compare(_bound(left, column), _sql(column))
-
-
-def _escaping(node: exp.Escape) -> ColumnElement[bool]:
-    like, sign = node.this, node.args["expression"]
-    if not isinstance(like, exp.Like | exp.ILike):
-        raise _refused("ESCAPE without LIKE or ILIKE")
-    if not isinstance(sign, exp.Literal) or not sign.is_string or len(sign.this) != 1 or sign.this in "%_":
-        raise Invalid("ESCAPE names one sign that is neither % nor _", "write for example ESCAPE '!'")
-    found = _like(_column(like.this), like.expression, folded=isinstance(like, exp.ILike), escape=str(sign.this))
-    return not_(found) if like.args.get("negate") else found
-
-
-def _like(column: Column, node: exp.Expression, *, folded: bool, escape: str = "") -> ColumnElement[bool]:
-    if _is_number(column) or not isinstance(node, exp.Literal) or not node.is_string:
-        raise Invalid("LIKE and ILIKE compare a text column with 'text'", "% stands for any characters, _ for one")
-    pattern = _pattern(str(fit(column, node.this)), escape)
-    if len(pattern) > _MAX_PATTERN:
-        raise Invalid(f"a pattern of more than {_MAX_PATTERN} characters", "make it shorter")
-    if folded:
-        return _Folded(_sql(column)).like(fold(pattern), escape="!")
-    return _sql(column).like(pattern, escape="!")
-
-
-def _pattern(text: str, escape: str) -> str:
-    """Return a pattern of the language as one whose escape is `!`."""
-    signs = iter(text)
-    written = []
-    for sign in signs:
-        is_escaped = sign == escape
-        literal = next(signs, "") if is_escaped else sign
-        if is_escaped and literal not in ("%", "_", escape):
-            raise Invalid("an escape that stands before none of %, _ and itself", "write it twice to mean itself")
-        written.append(f"!{literal}" if literal == "!" or (is_escaped and literal != escape) else literal)
-    return "".join(written)
-
-
-def _column(node: exp.Expression) -> Column:
-    if not isinstance(node, exp.Column) or len(node.parts) != 1 or node.name.lower() not in BY_NAME:
-        raise _refused("a comparison in which a column should stand")
-    return BY_NAME[node.name.lower()]
-
-
-def _is_number(column: Column) -> bool:
-    return column.type in (ColumnType.INTEGER, ColumnType.REAL)
-
-
-def _bound(node: exp.Expression, column: Column) -> ColumnElement[Any]:
-    return bindparam(None, _literal(node, column), type_=_sql(column).type, unique=True)
-
-
-def _literal(node: exp.Expression, column: Column) -> str | int | float:
-    """Return the value of a literal that can be compared with `column`."""
-    if isinstance(node, exp.Null):
-        raise Invalid("nothing equals NULL", "write IS NULL or IS NOT NULL")
-    sign = 1
-    if isinstance(node, exp.Neg):
-        sign, node = -1, node.this
-    if not isinstance(node, exp.Literal):
-        raise _refused(f"{column.name} compared with something that is no value")
-    if _is_number(column):
-        if node.is_string:
-            raise Invalid(f"{column.name} holds numbers, and is compared with text", "leave the quotes out")
-        return sign * _number(str(node.this), column)
-    if not node.is_string:
-        raise Invalid(f"{column.name} holds text, and is compared with a number", "write the value in 'quotes'")
-    if sign < 0:
-        raise _refused("a text with a minus")
-    text = str(fit(column, node.this))
-    if column.type is ColumnType.DATE and not _is_date(text):
-        raise Invalid(f"{column.name} holds dates, and is compared with no date", "write for example '2024-05-31'")
-    return text
-
-
-def _number(text: str, column: Column) -> int | float:
-    number = int(text) if _INTEGER.match(text) and len(text) <= 19 else float(text)
-    if not math.isfinite(number) or abs(number) > _MAX_INT:
-        raise Invalid("a number beyond 64 bits", "no column holds one")
-    if column.type is ColumnType.REAL:
-        return float(number)
-    if number != int(number):
-        raise Invalid(f"{column.name} holds whole numbers, and is compared with a fraction", "use < or >= around it")
-    return int(number)
-
-
-def _is_date(text: str) -> bool:
-    try:
-        return bool(_DATE.match(text)) and bool(date.fromisoformat(text))
-    except ValueError:
-        return False
+def _rank(said: Any) -> ColumnElement[int]:
+    """The lower, the more it is believed."""
+    kind: ColumnElement[int] = case({kind.value: 2 * place for place, kind in enumerate(LabelKind)}, value=said.c.kind)
+    return kind + case((said.c.shape.is_(None), 0), else_=1)

@@ -25,7 +25,7 @@ from sqlalchemy.types import TypeEngine
 
 from filmroom import records
 from filmroom.catalog.types import KEY, DigestText, Document, Moment, VersionedText, Words, choice
-from filmroom.dicom.attributes import COLUMNS
+from filmroom.dicom.attributes import BY_NAME, COLUMNS
 from filmroom.ids import Zone
 from filmroom.records import ColumnType, Level
 
@@ -72,6 +72,19 @@ def _ref(name: str, target: str, type_: TypeEngine[_Held]) -> "Column[_Held]":
     return Column(name, type_, ForeignKey(target), nullable=False)
 
 
+KIND = (
+    *("modality", "body_part", "laterality", "manufacturer", "model", "kernel"),
+    *("slice_thickness_mm", "field_strength_t", "trial", "institution"),
+)
+"""Columns of a study or series that have few values together: what `series_kind` has a row for each combination of."""
+
+WORDED = ("series_description", "protocol", "study_description")
+"""Columns of free text that is written again and again: `wording` has each text once."""
+
+MIRRORED = ("sex", "study_date", "age_years")
+"""Columns of the patient and study that a series repeats, so that series can be counted without looking there."""
+
+
 patient = Table("patient", metadata, _key(), *_level(Level.PATIENT), UniqueConstraint("subject"))
 Index(None, patient.c.patient_id)
 
@@ -84,6 +97,7 @@ study = Table(
     UniqueConstraint("patient_pk", "study_uid"),
 )
 Index(None, study.c.study_uid)
+Index(None, study.c.study_date)
 
 series = Table(
     "series",
@@ -91,6 +105,12 @@ series = Table(
     _key(),
     _ref("study_pk", "study.pk", KEY),
     *_level(Level.SERIES),
+    # What of a series is current, and what it would otherwise be looked up for: `adapters.sql.cataloging` keeps these.
+    Column("kind", BigInteger),  # absent when no instance of it is current
+    Column("patient_pk", KEY),
+    *(Column(name, _TYPES[BY_NAME[name].type]) for name in MIRRORED),
+    *(Column(f"{name}_wording", BigInteger) for name in WORDED),
+    Column("uid_number", BigInteger),  # made of the UID
     Column("judged_at", Moment),
     Column("lacks", Document),
     Column("accepted_by", Words),
@@ -99,9 +119,29 @@ series = Table(
     UniqueConstraint("study_pk", "series_uid"),
 )
 Index(None, series.c.series_uid)
-Index(None, series.c.modality)
+Index("ix_series_counted", *series.c["kind", "study_date", "age_years", "sex", "study_pk", "patient_pk"])
+Index(None, series.c.uid_number, series.c.kind)
+for name in WORDED:
+    Index(None, series.c[f"{name}_wording"], series.c.kind)
 Index(None, series.c.completeness)
 Index(None, series.c.judged_at)
+
+series_kind = Table(
+    "series_kind",
+    metadata,
+    Column("pk", KEY, primary_key=True, autoincrement=False),  # made of the values
+    *(Column(name, _TYPES[BY_NAME[name].type]) for name in KIND),
+    Column("series", BigInteger, nullable=False),  # how many series of the kind have a current instance
+)
+
+wording = Table(
+    "wording",
+    metadata,
+    Column("pk", KEY, primary_key=True, autoincrement=False),  # made of the text
+    Column("text", Words, nullable=False),
+    Column("folded", Words, nullable=False),
+    Column("words", Words, nullable=False),
+)
 
 batch = Table(
     "batch",
@@ -263,6 +303,26 @@ label_entry = Table(
     Column("said_at", Words),
     Column("source", DigestText),
 )
+Index("ix_label_entry_about", *label_entry.c["name", "level", "target", "finding", "kind", "position"])
+_supersedes = label_entry.c.supersedes.is_not(None)
+Index(
+    "ix_label_entry_over",
+    *label_entry.c["name", "supersedes", "position"],
+    sqlite_where=_supersedes,
+    postgresql_where=_supersedes,
+)
+
+label_now = Table(
+    "label_now",  # what each set says as a whole, at its newest version
+    metadata,
+    Column("name", Words, primary_key=True),
+    Column("level", choice(Level), primary_key=True),
+    Column("target", Words, primary_key=True),
+    Column("finding", Words, primary_key=True),
+    Column("value", Words, nullable=False),
+    Column("number", BigInteger, nullable=False),  # made of the target
+)
+Index("ix_label_now_said", *label_now.c["name", "finding", "value", "level", "number"])
 
 
 fact = Table(

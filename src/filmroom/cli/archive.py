@@ -43,15 +43,25 @@ def query(
     limit: Annotated[int | None, typer.Option(help="At most so many rows.", min=0)] = None,
     format: Annotated[str, typer.Option(help="json, csv or parquet.")] = "",
     out: Annotated[Path | None, typer.Option(help="Write the rows to a file.")] = None,
+    count: Annotated[bool, typer.Option("--count", help="Say how many rows there are instead of giving them.")] = False,
+    facets: Annotated[
+        str, typer.Option(help="Columns, separated by commas: count the rows by the values of each.")
+    ] = "",
+    top: Annotated[int, typer.Option(help="How many values of each facet, the most frequent first.", min=1)] = 20,
 ) -> None:
-    """Find patients, studies, series or instances."""
+    """Find patients, studies, series or instances, or count them."""
     session: Session = context.obj
+    if count or facets:
+        _refuse_with_counting(select, order, limit, format, out)
+        with session.open() as room:
+            session.answer(room.count(where, level=level, facets=_names(facets), top=top))
+        return
     form = format or (out.suffix.removeprefix(".") if out else "json")
     if form not in _FORMATS:
         raise Invalid(f"there is no format {form!r}", f"choose {', '.join(_FORMATS)}")
     if out is None and (form == "parquet" or (form == "csv" and session.as_json)):
         raise Invalid(f"{form} cannot go to stdout here", "add --out FILE")
-    names = [name.strip() for name in select.split(",") if name.strip()]
+    names = _names(select)
     with session.open() as room:
         rows = room.query(where, level=level, select=names, order=order, limit=limit)
     heads = names or [column.name for column in columns_of(level)]
@@ -62,6 +72,15 @@ def query(
         sys.stdout.write(_csv(rows, heads))
     else:
         session.answer(rows)
+
+
+def _names(columns: str) -> list[str]:
+    return [name.strip() for name in columns.split(",") if name.strip()]
+
+
+def _refuse_with_counting(*given: object) -> None:
+    if any(each not in (None, "") for each in given):
+        raise Invalid("a count has no rows", "leave --select, --order, --limit, --format and --out out")
 
 
 def columns(context: typer.Context) -> None:

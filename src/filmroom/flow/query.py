@@ -17,6 +17,24 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """How many entities of a level there are, and how many of them have each value of some columns, most frequent first."""
+
+    level: Level
+    count: int
+    facets: tuple["Frequency", ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frequency:
+    """How many have a value in a column; None is no value."""
+
+    column: str
+    value: Value
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Filled:
     """How many of a modality's instances have a value in a column."""
 
@@ -42,6 +60,23 @@ def query(
     with ports.catalog.write() as tx:
         evidence.record(tx, ports, permit, {"kind": "catalog", "id": level}, {"rows": len(rows)})
     return Rows(level=level, count=len(rows), rows=tuple(rows))
+
+
+def count(
+    ports: Ports, where: str = "", *, level: Level = Level.SERIES, facets: Sequence[str] = (), top: int = 20
+) -> Counted:
+    """Return how many rows `query` would give, and the `top` values of each column of `facets` among them."""
+    permit = evidence.authorize(ports, "query", {"kind": "catalog", "id": level})
+    with ports.catalog.read() as tx:
+        found = tuple(
+            Frequency(column=name, value=value, count=some)
+            for name in facets
+            for value, some in tx.instances.facet(where, level, name, top)
+        )
+        counted = Counted(level=level, count=tx.instances.count(where, level), facets=found)
+    with ports.catalog.write() as tx:
+        evidence.record(tx, ports, permit, {"kind": "catalog", "id": level}, {"rows": counted.count})
+    return counted
 
 
 def columns(ports: Ports) -> tuple[Column, ...]:

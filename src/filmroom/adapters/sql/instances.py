@@ -1,14 +1,12 @@
 """Instances with their patients, studies and series, and the questions that are asked about them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
     Connection,
     Row,
     Select,
-    Table,
     Text,
     and_,
     bindparam,
@@ -21,49 +19,43 @@ from sqlalchemy import (
     update,
 )
 
-from filmroom.adapters.sql.rows import CHUNK, Lookup, add, required, stream
-from filmroom.catalog.query import compile_query, compile_where, entity_order, everything
-from filmroom.catalog.schema import TABLES, copy, patient, series, study
+from filmroom.adapters.sql.cataloging import Cataloging, refresh, series_below
+from filmroom.adapters.sql.rows import CHUNK, Lookup, required, stream
+from filmroom.catalog.query import (
+    compile_bound,
+    compile_count,
+    compile_facet,
+    compile_query,
+    compile_where,
+    entity_order,
+    everything,
+    within,
+)
+from filmroom.catalog.schema import KIND, MIRRORED, TABLES, WORDED, copy, label_entry, patient, series, snapshot, study
 from filmroom.catalog.schema import instance as instance_table
-from filmroom.catalog.types import AsText, fit, storable
+from filmroom.catalog.types import AsText, Words, fit, storable
 from filmroom.dicom.attributes import BY_NAME, columns_of
-from filmroom.ids import Digest
+from filmroom.errors import NotFound
+from filmroom.ids import Digest, Versioned
 from filmroom.records import Candidate, Instance, InstanceState, Level, StoredInstance, Value
 
-_Key = tuple[int, str]
-"""What names an entity: its parent's surrogate key (0 for a patient) and its name below it."""
-
 _COLUMNS = columns_of(Level.INSTANCE)
-_NAMES = {Level.PATIENT: "subject", Level.STUDY: "study_uid", Level.SERIES: "series_uid"}
+
+
+_PAGE = 10_000
+"""Up to so many rows are looked for by a bound first."""
 
 
 class SqlInstances:
-    """Implements `ports.Instances`.
-
-    The first instance of a patient, study or series fills its columns; later ones fill only what is still empty.
-    """
+    """Implements `ports.Instances`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._known = _Known(connection)
 
     def add(self, instances: Sequence[tuple[Instance, str, str, InstanceState]]) -> None:
-        if not instances:
-            return
-        values = [_values(instance, subject) for instance, subject, _, _ in instances]
-        parents = [0] * len(values)
-        standing = self._standing(values)
-        for level in (Level.PATIENT, Level.STUDY, Level.SERIES):
-            keys = [(parent, str(row[_NAMES[level]])) for parent, row in zip(parents, values, strict=True)]
-            known = self._ensure(level, keys, values, standing[level])
-            parents = [known[key] for key in keys]
-        if any(row["completeness"] is not None for row in standing[Level.SERIES].values()):
-            reopened = update(series).where(series.c.pk.in_(set(parents))).values(completeness=None)
-            self._connection.execute(reopened)
-        rows = [
-            {**_at(Level.INSTANCE, row), "series_pk": parent, "batch": batch, "state": state}
-            for (_, _, batch, state), row, parent in zip(instances, values, parents, strict=True)
-        ]
-        add(self._connection, instance_table, rows)
+        if instances:
+            Cataloging(self._connection, instances).run()
 
     def get(self, digest: Digest) -> StoredInstance:
         row = self._connection.execute(_stored().where(instance_table.c.digest == str(digest))).one_or_none()
@@ -100,15 +92,28 @@ class SqlInstances:
         statement = update(instance_table).where(instance_table.c.digest == str(digest)).values(state=state)
         if self._connection.execute(statement).rowcount == 0:
             required(None, "instance")
+        held = select(instance_table.c.series_pk).where(instance_table.c.digest == str(digest))
+        refresh(self._connection, set(self._connection.execute(held).scalars()))
 
     def query(
         self, where: str, level: Level, *, select: Sequence[str], order: str | None, limit: int | None, offset: int = 0
     ) -> list[dict[str, Value]]:
-        statement = compile_query(where, level, chosen=select, order=order, limit=limit, offset=offset)
+        statement = compile_query(
+            where, level, chosen=select, order=order, limit=limit, offset=offset, known=self._known
+        )
+        if level is Level.SERIES and order is not None and limit and limit + offset <= _PAGE:
+            statement = self._bounded(statement, where, order, limit, offset)
         return [dict(row._mapping) for row in self._connection.execute(statement)]
 
+    def count(self, where: str, level: Level) -> int:
+        return int(self._connection.execute(compile_count(where, level, self._known)).scalar_one())
+
+    def facet(self, where: str, level: Level, name: str, most: int) -> list[tuple[Value, int]]:
+        rows = self._connection.execute(compile_facet(where, level, name, most, self._known))
+        return [(value, int(count)) for value, count in rows]
+
     def matching(self, where: str) -> Iterator[StoredInstance]:
-        statement = _stored().where(compile_where(where, Level.INSTANCE))
+        statement = _stored().where(compile_where(where, Level.INSTANCE, self._known))
         return map(_record, stream(self._connection, statement.order_by(*entity_order(Level.INSTANCE))))
 
     def candidates(
@@ -121,7 +126,7 @@ class SqlInstances:
         verifier: str,
         columns: Sequence[str] = (),
     ) -> Iterator[Candidate]:
-        left = [(compile_where(each, Level.INSTANCE), at) for at, each in enumerate(exclude)]
+        left = [(compile_where(each, Level.INSTANCE, self._known), at) for at, each in enumerate(exclude)]
         made = and_(
             copy.c.source == instance_table.c.digest,
             copy.c.project == project,
@@ -146,7 +151,7 @@ class SqlInstances:
         asked = [type_coerce(each, Text) if isinstance(each.type, AsText) else each for each in fixed]
         values = compile_query("", Level.INSTANCE, chosen=columns).selected_columns if columns else ()
         statement = select(*asked, *values).select_from(joined)
-        rows = stream(self._connection, statement.where(compile_where(where, Level.INSTANCE)))
+        rows = stream(self._connection, statement.where(compile_where(where, Level.INSTANCE, self._known)))
         count = len(asked)
         return (Candidate._make((*row[:count], row[count:])) for row in rows)
 
@@ -204,100 +209,44 @@ class SqlInstances:
             table = TABLES[level]
             news = {name: bindparam(f"new_{name}", type_=table.c[name].type) for name in next(iter(columns.values()))}
             self._connection.execute(update(table).where(table.c.pk == bindparam("key")).values(news), rows)
+            if level is not Level.INSTANCE and not news.keys().isdisjoint((*KIND, *MIRRORED, *WORDED)):
+                refresh(self._connection, {key for pk in columns for key in series_below(self._connection, level, pk)})
 
-    def _standing(self, values: Sequence[Mapping[str, Value]]) -> dict[Level, dict[_Key, dict[str, Any]]]:
-        """Return the series that are here already, with their studies and patients, in one question."""
-        found: dict[Level, dict[_Key, dict[str, Any]]] = {level: {} for level in _NAMES}
-        for row in _CHAIN.rows(self._connection, [each["series_uid"] for each in values]):
-            parent = 0
-            for level, (start, stop) in _SPANS.items():
-                columns = dict(zip(TABLES[level].c.keys(), row[start:stop], strict=True))
-                found[level][parent, columns[_NAMES[level]]] = columns
-                parent = columns["pk"]
+    def _bounded(
+        self, statement: Select[*tuple[Any, ...]], where: str, order: str, limit: int, offset: int
+    ) -> Select[*tuple[Any, ...]]:
+        """Return the statement for the rows that can be on the page: naming and sorting all others costs the most."""
+        bounding = compile_bound(where, order, limit, offset, self._known)
+        bound = None if bounding is None else self._connection.execute(bounding).scalar_one_or_none()
+        return statement if bound is None else within(statement, order, bound)
+
+
+class _Known:
+    """Implements `catalog.query.Known`, each thing looked up once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._levels: dict[str, Collection[Level]] = {}
+
+    def label_levels(self, name: str) -> Collection[Level]:
+        if name not in self._levels:
+            self._levels[name] = found = set[Level]()
+            last = ""  # each step finds the next level in an index, where a set has a million entries of one
+            while (
+                level := self._connection.execute(_NEXT_LEVEL, {"set": name, "last": last}).scalar_one()
+            ) is not None:
+                found.add(Level(level))
+                last = level
+        if not self._levels[name]:
+            raise NotFound("there is no such label set", "`filmroom labels list` lists them")
+        return self._levels[name]
+
+    def snapshot_key(self, ref: Versioned) -> int:
+        named = (snapshot.c.name == ref.name, snapshot.c.version == ref.version)
+        found: int | None = self._connection.execute(select(snapshot.c.pk).where(*named)).scalar_one_or_none()
+        if found is None:
+            raise NotFound("there is no such snapshot", "`filmroom snapshots` lists them")
         return found
-
-    def _ensure(
-        self,
-        level: Level,
-        keys: Sequence[_Key],
-        values: Sequence[Mapping[str, Value]],
-        standing: Mapping[_Key, dict[str, Any]],
-    ) -> dict[_Key, int]:
-        """Return the surrogate key of each entity, after those that were missing were added and the rest filled up."""
-        table = TABLES[level]
-        wanted: dict[_Key, dict[str, Value]] = {}
-        for key, row in zip(keys, values, strict=True):
-            merged = wanted.setdefault(key, _at(level, row))
-            merged.update({name: value for name, value in _at(level, row).items() if merged[name] is None})
-        there = {**standing, **self._there(level, wanted.keys() - standing.keys())}
-        self._fill(table, [(there[key], row) for key, row in wanted.items() if key in there])
-        missing = [{**row, **_parent(level, key)} for key, row in wanted.items() if key not in there]
-        if missing:
-            add(self._connection, table, missing)
-            there.update(self._there(level, wanted.keys() - there.keys()))
-        return {key: there[key]["pk"] for key in wanted}
-
-    def _there(self, level: Level, wanted: AbstractSet[_Key]) -> dict[_Key, dict[str, Any]]:
-        name = _NAMES[level]
-        found: dict[_Key, dict[str, Any]] = {}
-        for row in _ENTITIES[level].rows(self._connection, [key[1] for key in wanted]):
-            columns = dict(row._mapping)
-            key = (columns[_PARENTS[level]] if level in _PARENTS else 0, columns[name])
-            if key in wanted:
-                found[key] = columns
-        return found
-
-    def _fill(self, table: Table, pairs: Sequence[tuple[dict[str, Any], Mapping[str, Value]]]) -> None:
-        rows = [
-            {"key": have["pk"], **{f"new_{name}": value for name, value in row.items()}}
-            for have, row in pairs
-            if any(have[name] is None and value is not None for name, value in row.items())
-        ]
-        if rows:
-            names = [name.removeprefix("new_") for name in rows[0] if name != "key"]
-            news = {
-                name: func.coalesce(table.c[name], bindparam(f"new_{name}", type_=table.c[name].type)) for name in names
-            }
-            self._connection.execute(update(table).where(table.c.pk == bindparam("key")).values(news), rows)
-
-
-_PARENTS = {Level.STUDY: "patient_pk", Level.SERIES: "study_pk"}
-
-
-def _spans() -> dict[Level, tuple[int, int]]:
-    """Return where the columns of each level stand in a row of `_CHAIN`."""
-    spans, at = {}, 0
-    for level in _NAMES:
-        spans[level] = (at, at + len(TABLES[level].c))
-        at += len(TABLES[level].c)
-    return spans
-
-
-def _parent(level: Level, key: _Key) -> dict[str, int]:
-    return {_PARENTS[level]: key[0]} if level in _PARENTS else {}
-
-
-def _values(instance: Instance, subject: str) -> dict[str, Value]:
-    """Return every column's value; what the record says in fields of its own goes before `values`."""
-    own: dict[str, Value] = {
-        "patient_id": instance.patient_id or None,
-        "issuer": instance.issuer or None,
-        "subject": subject,
-        "study_uid": instance.study_uid,
-        "series_uid": instance.series_uid,
-        "sop_uid": instance.sop_uid,
-        "sop_class": instance.sop_class,
-        "transfer_syntax": instance.transfer_syntax,
-        "digest": str(instance.digest),
-        "pixel_digest": None if instance.pixel_digest is None else str(instance.pixel_digest),
-        "size_bytes": instance.size_bytes,
-        "findings": " ".join(f"{each.code}:{each.place}".rstrip(":") for each in instance.findings) or None,
-    }
-    return {column.name: fit(column, own.get(column.name, instance.values.get(column.name))) for column in _COLUMNS}
-
-
-def _at(level: Level, values: Mapping[str, Value]) -> dict[str, Value]:
-    return {column.name: values[column.name] for column in _COLUMNS if column.level == level}
 
 
 def _stored() -> Select[*tuple[Any, ...]]:
@@ -325,13 +274,9 @@ def _record(row: Row[*tuple[Any, ...]]) -> StoredInstance:
     )
 
 
-_SPANS = _spans()
-_ENTITIES = {level: Lookup(select(TABLES[level]), TABLES[level].c[name]) for level, name in _NAMES.items()}
-_CHAIN = Lookup(
-    select(*patient.c, *study.c, *series.c).select_from(
-        series.join(study, series.c.study_pk == study.c.pk).join(patient, study.c.patient_pk == patient.c.pk)
-    ),
-    series.c.series_uid,
+_LEVEL = type_coerce(label_entry.c.level, Words)
+_NEXT_LEVEL = select(func.min(_LEVEL)).where(
+    label_entry.c.name == bindparam("set"), bindparam("last", type_=Words) < _LEVEL
 )
 _STORED = Lookup(_stored(), instance_table.c.digest)
 _BY_DIGEST = Lookup(select(instance_table.c.digest), instance_table.c.digest)

@@ -4,11 +4,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, or_, select, update
 
-from filmroom.adapters.sql.rows import add, coverage_from, findings_from, reasons_from, required, rows_in, values_of
+from filmroom.adapters.sql.bulk import put
+from filmroom.adapters.sql.cataloging import number
+from filmroom.adapters.sql.rows import (
+    add,
+    chunks,
+    coverage_from,
+    findings_from,
+    reasons_from,
+    required,
+    rows_in,
+    values_of,
+)
+from filmroom.catalog.labels import resolve
 from filmroom.catalog.schema import copy as copy_table
-from filmroom.catalog.schema import label_entry
+from filmroom.catalog.schema import label_entry, label_now
 from filmroom.catalog.schema import project as project_table
 from filmroom.errors import NotFound, Refused
 from filmroom.ids import Digest
@@ -124,6 +136,7 @@ class SqlLabels:
             end = entry.position
             rows.append({"name": name, **_label_columns(entry)})
         add(self._connection, label_entry, rows)
+        self._say(name, entries)
 
     def entries(self, name: str, up_to: int | None = None) -> list[LabelEntry]:
         statement = select(label_entry).where(label_entry.c.name == name).order_by(label_entry.c.position)
@@ -135,6 +148,24 @@ class SqlLabels:
     def all(self) -> list[tuple[str, int]]:
         last = select(label_entry.c.name, func.max(label_entry.c.position)).group_by(label_entry.c.name)
         return [(name, version) for name, version in self._connection.execute(last.order_by(label_entry.c.name))]
+
+    def _say(self, name: str, entries: Sequence[LabelEntry]) -> None:
+        """Keep what the set says now about these targets."""
+        for level in {entry.label.level for entry in entries}:
+            of_level = (label_entry.c.name == name, label_entry.c.level == level)
+            about = select(label_entry).where(*of_level).order_by(label_entry.c.position)
+            for targets in chunks([entry.label.target for entry in entries if entry.label.level is level]):
+                rows = self._connection.execute(about.where(label_entry.c.target.in_(targets)))
+                said = resolve(_entry(dict(row._mapping)) for row in rows)
+                before = (label_now.c.name == name, label_now.c.level == level, label_now.c.target.in_(targets))
+                self._connection.execute(delete(label_now).where(*before))
+                now = [
+                    {"name": name, "level": str(level), "target": target, "finding": finding, "value": value}
+                    | {"number": number(target)}
+                    for (_, target), findings in said.items()
+                    for finding, value in findings.items()
+                ]
+                put(self._connection, label_now, now)
 
 
 def _project(row: dict[str, Any]) -> Project:

@@ -60,6 +60,7 @@ def _hierarchy() -> None:
         sa.UniqueConstraint("patient_pk", "study_uid", name="uq_study_patient_pk_study_uid"),
     )
     op.create_index("ix_study_study_uid", "study", ["study_uid"])
+    op.create_index("ix_study_study_date", "study", ["study_date"])
     op.create_table(
         "series",
         sa.Column("pk", KEY, nullable=False),
@@ -114,6 +115,15 @@ def _hierarchy() -> None:
         sa.Column("objective_power", sa.Double()),
         sa.Column("series_announced", INTEGER),
         sa.Column("completeness", TEXT),
+        sa.Column("kind", INTEGER),
+        sa.Column("patient_pk", KEY),
+        sa.Column("sex", TEXT),
+        sa.Column("study_date", TEXT),
+        sa.Column("age_years", sa.Double()),
+        sa.Column("series_description_wording", INTEGER),
+        sa.Column("protocol_wording", INTEGER),
+        sa.Column("study_description_wording", INTEGER),
+        sa.Column("uid_number", INTEGER),
         sa.Column("judged_at", TEXT),
         sa.Column("lacks", TEXT),
         sa.Column("accepted_by", TEXT),
@@ -125,8 +135,36 @@ def _hierarchy() -> None:
     )
     op.create_index("ix_series_completeness", "series", ["completeness"])
     op.create_index("ix_series_judged_at", "series", ["judged_at"])
-    op.create_index("ix_series_modality", "series", ["modality"])
+    counted = ["kind", "study_date", "age_years", "sex", "study_pk", "patient_pk"]
+    op.create_index("ix_series_counted", "series", counted)
+    op.create_index("ix_series_uid_number_kind", "series", ["uid_number", "kind"])
+    for name in ("series_description", "protocol", "study_description"):
+        op.create_index(f"ix_series_{name}_wording_kind", "series", [f"{name}_wording", "kind"])
     op.create_index("ix_series_series_uid", "series", ["series_uid"])
+    op.create_table(
+        "series_kind",
+        sa.Column("pk", KEY, nullable=False, autoincrement=False),
+        sa.Column("modality", TEXT),
+        sa.Column("body_part", TEXT),
+        sa.Column("laterality", TEXT),
+        sa.Column("manufacturer", TEXT),
+        sa.Column("model", TEXT),
+        sa.Column("kernel", TEXT),
+        sa.Column("slice_thickness_mm", sa.Double()),
+        sa.Column("field_strength_t", sa.Double()),
+        sa.Column("trial", TEXT),
+        sa.Column("institution", TEXT),
+        sa.Column("series", INTEGER, nullable=False),
+        sa.PrimaryKeyConstraint("pk", name="pk_series_kind"),
+    )
+    op.create_table(
+        "wording",
+        sa.Column("pk", KEY, nullable=False, autoincrement=False),
+        sa.Column("text", TEXT, nullable=False),
+        sa.Column("folded", TEXT, nullable=False),
+        sa.Column("words", TEXT, nullable=False),
+        sa.PrimaryKeyConstraint("pk", name="pk_wording"),
+    )
     op.create_table(
         "batch",
         sa.Column("id", TEXT, nullable=False),
@@ -358,6 +396,22 @@ def _boundary() -> None:
         sa.UniqueConstraint("subject", "name", name="uq_fact_subject_name"),
     )
     op.create_index("ix_fact_code_subject", "fact", ["code", "subject"])
+    about = ["name", "level", "target", "finding", "kind", "position"]
+    op.create_index("ix_label_entry_about", "label_entry", about)
+    is_over = sa.text("supersedes IS NOT NULL")
+    over = ["name", "supersedes", "position"]
+    op.create_index("ix_label_entry_over", "label_entry", over, sqlite_where=is_over, postgresql_where=is_over)
+    op.create_table(
+        "label_now",
+        sa.Column("name", TEXT, nullable=False),
+        sa.Column("level", TEXT, nullable=False),
+        sa.Column("target", TEXT, nullable=False),
+        sa.Column("finding", TEXT, nullable=False),
+        sa.Column("value", TEXT, nullable=False),
+        sa.Column("number", INTEGER, nullable=False),
+        sa.PrimaryKeyConstraint("name", "level", "target", "finding", name="pk_label_now"),
+    )
+    op.create_index("ix_label_now_said", "label_now", ["name", "finding", "value", "level", "number"])
 
 
 def _snapshots() -> None:

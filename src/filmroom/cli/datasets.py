@@ -38,6 +38,8 @@ def freeze(
 ) -> None:
     """Freeze clean instances, labels and a split into a signed snapshot."""
     session: Session = context.obj
+    if not (name or cohort):
+        raise typer.BadParameter("what is the snapshot to be called? give NAME, or --cohort")
     with session.open() as room:
         try:
             frozen = room.freeze(

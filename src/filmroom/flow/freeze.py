@@ -81,6 +81,8 @@ def freeze(
     why parts may share people, pixels or earlier test data. Raises Leaking when they do without, Refused when there is nothing
     to freeze, Invalid when neither project nor cohort is named, or both and they differ.
     """
+    if not (name or cohort):
+        raise Invalid("a snapshot without a name", "give one, or --cohort, by whose name it is called")
     name = check_name(name or cohort.partition("@")[0])
     permit = evidence.authorize(ports, "freeze", {"kind": "snapshot", "id": name})
     with ports.catalog.read() as tx:
